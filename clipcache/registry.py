@@ -1,0 +1,35 @@
+"""Plug-ins found by file name: `strategies/margin.py` is the strategy `margin`.
+
+The folder is the registry, so adding a plug-in touches no list. Names are read from the folder and
+nothing is imported, which keeps `--help` fast; `load` imports the one file that was asked for.
+"""
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from clipcache.errors import UnknownNameError
+
+PACKAGE = Path(__file__).parent
+
+
+def names(room: str) -> tuple[str, ...]:
+    """Names of all plug-ins in a room ("strategies", "heads", ...), sorted.
+
+    >>> "margin" in names("strategies")
+    True
+    """
+    stems = (path.stem for path in (PACKAGE / room).glob("*.py"))
+    return tuple(sorted(stem for stem in stems if stem != "base" and not stem.startswith("_")))
+
+
+def load(room: str, name: str) -> type[Any]:
+    """Return the class of one plug-in: the first name in its module's `__all__`.
+
+    Raises UnknownNameError listing the choices.
+    """
+    if name not in names(room):
+        raise UnknownNameError(f"no {room} called {name!r}; there are: {', '.join(names(room))}")
+    module = import_module(f"clipcache.{room}.{name}")
+    plugin: type[Any] = getattr(module, module.__all__[0])
+    return plugin
