@@ -1,0 +1,23 @@
+"""The words by which people say that an image is held out, or not."""
+
+SPLIT_WORDS = {
+    "train": "pool",
+    "pool": "pool",
+    "test": "test",
+    "val": "test",
+    "valid": "test",
+    "validation": "test",
+}
+"""The split that each word means; there is one held-out split, so validation images join it."""
+
+EXPECTED = ", ".join(SPLIT_WORDS)
+"""All known words, for messages."""
+
+
+def split_meant(word: str) -> str | None:
+    """Return the split that a word means in any case of letters, None for an unknown word.
+
+    >>> split_meant("Val")
+    'test'
+    """
+    return SPLIT_WORDS.get(word.strip().lower())

@@ -1,0 +1,103 @@
+"""Images named by the rows of a CSV file, which may also hold their labels and splits."""
+
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from clipcache.errors import SourceError
+from clipcache.images.base import Item, Stamp
+from clipcache.images.files import read_file, stamp_file
+from clipcache.images.holdout import EXPECTED, split_meant
+from clipcache.images.rows import fault, read_rows
+
+
+@dataclass(frozen=True)
+class Table:
+    """A source: one image a row, in the order of the table.
+
+    An image's key is `path_pattern` with the cell of `path_column` put in for {}, and its file is
+    looked for below `root`, by default the table's folder. An empty label cell is an unlabelled
+    image, an empty split cell the pool. A file that is not there is no fault of the table.
+    """
+
+    path: Path
+    root: Path | None = None
+    path_column: str = "path"
+    label_column: str | None = None
+    split_column: str | None = None
+    path_pattern: str = "{}"
+
+    def __post_init__(self) -> None:
+        before, hole, after = self.path_pattern.partition("{}")
+        if not hole or set(before + after) & set("{}"):
+            raise SourceError(
+                f"the path pattern is {self.path_pattern!r}: expected exactly one {{}}, where "
+                "the cell goes, as in 'images/{}.jpg'"
+            )
+
+    def __iter__(self) -> Iterator[Item]:
+        """Yield every image.
+
+        Raises SourceError naming the line that is at fault, where there is none, and for a root
+        that is not a folder.
+        """
+        if not self._folder.is_dir():
+            raise SourceError(f"no folder {self._folder}: expected the one that holds the images")
+        found = False
+        for _, item in self._items():
+            found = True
+            yield item
+        if not found:
+            raise SourceError(f"{self.path} has no rows below line 1: expected one an image")
+
+    def class_names(self) -> tuple[str, ...]:
+        """Return the labels that occur, sorted; the first call reads the whole table."""
+        return self._class_names
+
+    def stamp(self, key: str) -> Stamp:
+        """Return size and time of one image's file, MISSING where there is none."""
+        return stamp_file(self._folder, key)
+
+    def read(self, key: str) -> bytes:
+        """Return the bytes of one image's file; raise ImageError where they cannot be read."""
+        return read_file(self._folder, key)
+
+    @cached_property
+    def _class_names(self) -> tuple[str, ...]:
+        """All labels, remembered: make a new source where the table has changed."""
+        labels = {item.label for _, item in self._items()}
+        return tuple(sorted(label for label in labels if label is not None))
+
+    @property
+    def _folder(self) -> Path:
+        """Where keys begin."""
+        return self.path.parent if self.root is None else self.root
+
+    def _items(self) -> Iterator[tuple[int, Item]]:
+        """Yield line number and image of every row."""
+        columns = (self.path_column, self.label_column, self.split_column)
+        for line, (cell, label, split) in read_rows(self.path, columns):
+            yield line, Item(self._key(line, cell), label.strip() or None, self._split(line, split))
+
+    def _key(self, line: int, cell: str) -> str:
+        """Return the posix path that the cell stands for, relative to the root."""
+        if not cell.strip():
+            raise fault(self.path, line, f"has nothing in the column {self.path_column!r}")
+        key = posixpath.normpath(self.path_pattern.replace("{}", cell))
+        if key.startswith("/") or key == ".." or key.startswith("../"):
+            raise fault(
+                self.path,
+                line,
+                f"names {key!r}, which is not below {self._folder}: expected a path relative to "
+                "it; choose another root or path pattern",
+            )
+        return key
+
+    def _split(self, line: int, cell: str) -> str:
+        """Return the split that the cell stands for."""
+        split = split_meant(cell.strip() or "pool")
+        if split is None:
+            raise fault(self.path, line, f"has the unknown split {cell!r}: expected {EXPECTED}")
+        return split
