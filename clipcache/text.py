@@ -1,0 +1,43 @@
+"""Class names as vectors: prompts from templates, encoded and averaged as CLIP does."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from clipcache.arrays import Vectors
+from clipcache.encoders.base import Encoder
+from clipcache.errors import SourceError
+
+DEFAULT_TEMPLATES = ("a photo of a {}.",)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelText:
+    """The class names of a cache and what the text tower makes of them."""
+
+    names: tuple[str, ...]
+    templates: tuple[str, ...]
+    vectors: Vectors
+    """(c, d) float32 unit rows, one a class."""
+    logit_scale: float
+    """The factor from cosine to logit that the encoder learned."""
+
+
+def check_templates(templates: Sequence[str]) -> None:
+    """Raise SourceError for a template without a single `{}`."""
+    for template in templates:
+        if template.count("{}") != 1:
+            raise SourceError(f"template {template!r} must contain {{}} once, for the class name")
+
+
+def encode_names(encoder: Encoder, names: Sequence[str], templates: Sequence[str]) -> LabelText:
+    """Return one unit vector a class: the mean over templates, normalised again.
+
+    Reference: Radford et al. 2021 (arXiv 2103.00020), section 3.1.4, prompt ensembling.
+    """
+    prompts = [template.replace("{}", name) for name in names for template in templates]
+    vectors = encoder.encode_text(prompts).reshape(len(names), len(templates), -1)  # (c, t, d)
+    mean = vectors.mean(axis=1)
+    mean /= np.linalg.norm(mean, axis=1, keepdims=True)
+    return LabelText(tuple(names), tuple(templates), mean, encoder.logit_scale)
