@@ -1,0 +1,85 @@
+import numpy as np
+import pytest
+
+from clipcache.arrays import RowIds
+from clipcache.errors import RunError
+from clipcache.starts import choose_start
+
+ROWS = np.arange(100, 160)
+LABELS = np.repeat([0, 1, 2], [5, 15, 40])
+NAMES = ("hat", "coat", "shoe")
+
+
+def start(spec: str, seed: int = 0) -> RowIds:
+    return choose_start(spec, ROWS, LABELS, NAMES, rng=np.random.default_rng(seed))
+
+
+@pytest.mark.parametrize("each", [1, 3, 5])
+def test_stratified_takes_so_many_of_each_class(each: int) -> None:
+    rows = start(f"stratified:{each}")
+    assert rows.dtype == np.int64
+    assert len(set(rows.tolist())) == 3 * each
+    assert np.bincount(LABELS[rows - 100]).tolist() == [each] * 3
+
+
+@pytest.mark.parametrize("count", [1, 17, 60])
+def test_random_takes_so_many_of_all(count: int) -> None:
+    rows = start(f"random:{count}")
+    assert rows.dtype == np.int64
+    assert len(set(rows.tolist())) == count
+    assert set(rows.tolist()) <= set(ROWS.tolist())
+
+
+def test_random_looks_at_no_label() -> None:
+    rng = np.random.default_rng(0)
+    unknown = choose_start("random:20", ROWS, np.full(60, -1), NAMES, rng=rng)
+    np.testing.assert_array_equal(unknown, start("random:20"))
+
+
+@pytest.mark.parametrize("spec", ["stratified:2", "random:9"])
+def test_seeds_decide(spec: str) -> None:
+    np.testing.assert_array_equal(start(spec, 1), start(spec, 1))
+    assert set(start(spec, 1).tolist()) != set(start(spec, 2).tolist())
+
+
+@pytest.mark.parametrize("spec", ["stratified:1", "random:6"])
+def test_every_row_is_as_likely_within_its_class(spec: str) -> None:
+    counts = np.zeros(60)
+    for seed in range(2000):
+        counts[start(spec, seed) - 100] += 1
+    share = 1 / np.repeat([5, 15, 40], [5, 15, 40]) if spec == "stratified:1" else np.full(60, 0.1)
+    # 60 binomial counts: 5 sigma by chance is 1 in 30,000.
+    assert (np.abs(counts - 2000 * share) < 5 * np.sqrt(2000 * share * (1 - share))).all()
+
+
+def test_a_class_too_small_is_named_with_both_numbers() -> None:
+    with pytest.raises(RunError, match="needs 6 images of each class, but the pool has 5 of 'hat'"):
+        start("stratified:6")
+
+
+def test_a_pool_too_small_is_named() -> None:
+    with pytest.raises(RunError, match=r"random:61 .*\(60\)"):
+        start("random:61")
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        "",
+        "random",
+        "random:",
+        "random:0",
+        "random:-3",
+        "random:x",
+        "random:²",
+        "random:3:4",
+        "stratified",
+        "stratified:0",
+        "stratified:1.5",
+        "most:3",
+        "Random:3",
+    ],
+)
+def test_a_spec_that_is_not_understood_is_refused(spec: str) -> None:
+    with pytest.raises(RunError, match="is not understood; give stratified:3 or random:120"):
+        start(spec)
