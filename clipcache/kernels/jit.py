@@ -4,6 +4,23 @@ No `fastmath`: it lets the compiler assume that NaN and infinity do not exist, a
 them. Signatures stay lazy, because eager ones refuse read-only arrays, which memory maps are.
 """
 
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
 import numba
 
-kernel = numba.njit(nogil=True, cache=True, error_model="numpy")
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def kernel(function: Callable[P, R]) -> Callable[P, R]:
+    """Compile at the first call, and keep the machine code for the next process where possible."""
+    try:
+        return _compile(function, cache=True)
+    except RuntimeError:  # neither the package nor the user's own cache folder can be written
+        return _compile(function, cache=False)
+
+
+def _compile(function: Callable[P, R], *, cache: bool) -> Callable[P, R]:
+    compiled: Callable[P, R] = numba.njit(cache=cache, nogil=True, error_model="numpy")(function)
+    return compiled
