@@ -53,6 +53,10 @@ class Head(Protocol):
         ...
 
 
+KIND = "clipcache linear head, format 1"
+"""What the file says it is. One entry: safetensors writes several in random order."""
+
+
 @dataclass(frozen=True, eq=False)
 class LinearWeights:
     """A fitted head of the form logits = x @ weight + bias."""
@@ -70,7 +74,7 @@ class LinearWeights:
     def save(self, path: Path) -> None:
         """Write weight and bias as safetensors, whole or not at all."""
         tensors = {"weight": np.ascontiguousarray(self.weight), "bias": self.bias}
-        write_file(path, save(tensors, metadata={"format": "1", "kind": "linear"}))
+        write_file(path, save(tensors, metadata={"kind": KIND}))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -78,8 +82,8 @@ class LinearWeights:
         try:
             with safe_open(path, framework="numpy") as file:
                 metadata = file.metadata() or {}
-                if metadata.get("kind") != "linear":
-                    raise RunError(f"{path} holds {json.dumps(metadata)}, not a linear head")
+                if metadata.get("kind") != KIND:
+                    raise RunError(f"{path} holds {json.dumps(metadata)}, not a {KIND}")
                 return cls(file.get_tensor("weight"), file.get_tensor("bias"))
         except (SafetensorError, OSError) as error:
             raise RunError(f"{path} cannot be read as a head: {error}") from error

@@ -32,5 +32,7 @@ class ZeroShot:
                 "the zero_shot head needs class names as text, but the cache has none; "
                 "embed again with --labels names.txt"
             )
-        weight = (text.vectors[:n_classes].T * text.logit_scale).astype(np.float32)
+        weight = text.vectors[:n_classes].T * text.logit_scale  # (d, c)
+        # In rows, as it is read back from a file: BLAS rounds differently for the other order.
+        weight = np.ascontiguousarray(weight, dtype=np.float32)
         return LinearWeights(weight, np.zeros(n_classes, dtype=np.float32))

@@ -1,0 +1,129 @@
+"""What every head promises; a new file in clipcache/heads is tested by existing."""
+
+from dataclasses import FrozenInstanceError, is_dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipcache import registry
+from clipcache.arrays import Labels, Vectors
+from clipcache.errors import ClipcacheError, RunError
+from clipcache.heads.base import FittedHead, Head, LinearWeights
+from tests.synthetic import text
+
+D, C = 24, 6
+
+
+@pytest.fixture(params=registry.names("heads"))
+def head(request: pytest.FixtureRequest) -> Head:
+    return registry.load("heads", request.param)()
+
+
+def unit_rows(rows: int, seed: int = 0) -> Vectors:
+    x = np.random.default_rng(seed).standard_normal((rows, D)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    x.setflags(write=False)
+    return x
+
+
+X = unit_rows(90)
+Y: Labels = np.arange(90) % C
+Y.setflags(write=False)
+BLOCK = unit_rows(333, seed=1)
+
+
+def fit(head: Head, y: Labels = Y, start: LinearWeights | None = None) -> FittedHead:
+    words = text(C, D)
+    words.vectors.setflags(write=False)
+    rng = np.random.default_rng(4)
+    return head.fit(X[: len(y)], y, n_classes=C, text=words, rng=rng, start=start)
+
+
+def test_is_a_frozen_dataclass_with_defaults(head: Head) -> None:
+    assert is_dataclass(head)
+    assert type(head)() == head
+    with pytest.raises(FrozenInstanceError):
+        head.other = 1  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("rows", [0, 1, 333])
+def test_logits_are_finite_float32_one_column_a_class(head: Head, rows: int) -> None:
+    logits = fit(head).logits(BLOCK[:rows])
+    assert logits.shape == (rows, C)
+    assert logits.dtype == np.float32
+    assert np.isfinite(logits).all()
+
+
+def test_same_inputs_same_logits(head: Head) -> None:
+    a, b = fit(head).logits(BLOCK), fit(head).logits(BLOCK)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_what_was_saved_says_the_same_bit_for_bit(head: Head, tmp_path: Path) -> None:
+    fitted, path = fit(head), tmp_path / "head.safetensors"
+    fitted.save(path)
+    again = type(fitted).load(path)  # type: ignore[attr-defined]
+    for rows in (1, 2, 17, 333):
+        np.testing.assert_array_equal(again.logits(BLOCK[:rows]), fitted.logits(BLOCK[:rows]))
+    assert [p.name for p in tmp_path.iterdir()] == ["head.safetensors"]
+
+
+def test_saving_twice_writes_the_same_bytes(head: Head, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        fit(head).save(tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+@pytest.mark.parametrize("cut", [0, 1, 20, -1])
+def test_a_damaged_file_is_an_error_that_names_it(head: Head, tmp_path: Path, cut: int) -> None:
+    fitted, path = fit(head), tmp_path / "head.safetensors"
+    fitted.save(path)
+    path.write_bytes(path.read_bytes()[:cut])
+    with pytest.raises(RunError, match=r"head\.safetensors"):
+        type(fitted).load(path)  # type: ignore[attr-defined]
+    with pytest.raises(RunError, match="nowhere"):
+        type(fitted).load(tmp_path / "nowhere")  # type: ignore[attr-defined]
+
+
+def test_classes_without_a_label_still_get_a_column(head: Head) -> None:
+    logits = fit(head, Y % 3).logits(BLOCK)
+    assert logits.shape == (333, C)
+    assert np.isfinite(logits).all()
+
+
+def test_a_single_labelled_class_is_enough(head: Head) -> None:
+    logits = fit(head, np.full(5, 2)).logits(BLOCK)
+    assert logits.shape == (333, C)
+    assert np.isfinite(logits).all()
+
+
+def test_a_problem_of_one_class_can_be_fitted(head: Head) -> None:
+    words = text(1, D)
+    y = np.zeros(9, dtype=np.int64)
+    rng = np.random.default_rng(0)
+    fitted = head.fit(X[:9], y, n_classes=1, text=words, rng=rng)
+    assert fitted.logits(BLOCK).shape == (333, 1)
+
+
+def test_a_start_is_taken_and_left_alone(head: Head) -> None:
+    weight = np.full((D, C), 0.25, dtype=np.float32)
+    start = LinearWeights(weight, np.zeros(C, dtype=np.float32))
+    start.weight.setflags(write=False)
+    start.bias.setflags(write=False)
+    assert np.isfinite(fit(head, start=start).logits(BLOCK)).all()
+
+
+def test_inputs_are_untouched(head: Head) -> None:
+    x, y = X.copy(), Y.copy()  # X and Y are read-only; this finds writers that lift that
+    fit(head)
+    np.testing.assert_array_equal(X, x)
+    np.testing.assert_array_equal(Y, y)
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"weight": X}, tmp_path / "other", metadata={"kind": "adapter"})
+    with pytest.raises(ClipcacheError, match="adapter"):
+        LinearWeights.load(tmp_path / "other")

@@ -1,0 +1,40 @@
+"""Pools made by hand: a head that reads the logits straight from the embedding."""
+
+import numpy as np
+
+from clipcache.arrays import Logits, Vectors
+from clipcache.heads.base import LinearWeights
+from clipcache.pool import Pool
+
+NONE = np.empty(0, dtype=np.int64)
+
+
+def pool_of(logits: Logits) -> Pool:
+    """Return a pool with one unlabelled row per row of `logits`, which are what its head says.
+
+    Values must be float16 numbers, since a cache stores no others.
+    """
+    features = np.asarray(logits, dtype=np.float16)
+    c = features.shape[1]
+    head = LinearWeights(np.eye(c, dtype=np.float32), np.zeros(c, dtype=np.float32))
+    return Pool(features, head, np.arange(len(features)), labeled=NONE, labels=NONE)
+
+
+def random_pool(n: int = 400, d: int = 12, c: int = 5) -> Pool:
+    """Return a read-only pool in which a quarter of the rows is labelled and an eighth has failed.
+
+    Failed rows are NaN: whoever looks at them is found out.
+    """
+    rng = np.random.default_rng((n, d, c))
+    x: Vectors = rng.standard_normal((n, d)).astype(np.float32)
+    x /= np.linalg.norm(x, axis=1, keepdims=True)
+    order = rng.permutation(n)
+    labeled, failed, unlabeled = np.split(order, [n // 4, n // 4 + n // 8])
+    features = x.astype(np.float16)
+    features[failed] = np.nan
+    weight = (4 * rng.standard_normal((d, c))).astype(np.float32)
+    head = LinearWeights(weight, rng.standard_normal(c).astype(np.float32))
+    pool = Pool(features, head, np.sort(unlabeled), labeled, rng.integers(0, c, len(labeled)))
+    for array in (features, pool.unlabeled, labeled, pool.labels, head.weight, head.bias):
+        array.setflags(write=False)
+    return pool
