@@ -32,6 +32,8 @@ from clipcache.text import LabelText
 
 REMEDY = "restore it from a copy, or delete the folder and run `clipcache embed` again"
 
+DONE: dict[Part, str] = {"listing": "listed", "result": "embedded"}
+
 Text = npt.NDArray[Any]
 """(k,) strings of variable length."""
 
@@ -126,10 +128,12 @@ class EmbeddingCache:
 
     def keys(self) -> Text:
         """Return the (n,) names of all images."""
+        self._require_sealed("listing")
         return self.listing()["key"]
 
     def labels(self) -> Labels:
         """Return the (n,) class indices, -1 where unknown."""
+        self._require_sealed("listing")
         return self.listing()["label"].astype(np.int64)
 
     def rows(self, split: str) -> RowIds:
@@ -162,14 +166,18 @@ class EmbeddingCache:
 
     def require_finished(self) -> None:
         """Raise CacheError where a chunk still waits for its embeddings."""
-        done = min(int(self.finished_rows(part).sum()) for part in PARTS)
+        self._require_sealed("listing")
+        self._require_sealed("result")
+
+    def _require_sealed(self, part: Part) -> None:
+        done = int(self.finished_rows(part).sum())
         if done > self.n:
             raise CacheDamagedError(
                 f"{self.path} has seals for {done} images, but room for {self.n}; {REMEDY}"
             )
         if done < self.n:
             raise CacheError(
-                f"{self.path} is not finished: {done} of {self.n} images are embedded; "
+                f"{self.path} is not finished: {done} of {self.n} images are {DONE[part]}; "
                 "run the same `clipcache embed` again to go on"
             )
 
@@ -209,7 +217,7 @@ class EmbeddingCache:
             raise CacheDamagedError(
                 f"{self.path}/text cannot be read ({error}); {REMEDY}"
             ) from error
-        if not attrs and (self.labels() >= 0).any():
+        if not attrs and (self.listing()["label"] >= 0).any():
             raise CacheDamagedError(
                 f"{self.path} has labels, but text/ does not say what they mean; {REMEDY}"
             )

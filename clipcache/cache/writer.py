@@ -13,6 +13,7 @@ from pathlib import Path
 from zipfile import BadZipFile
 
 import numpy as np
+import numpy.typing as npt
 import zarr
 from filelock import FileLock, Timeout
 from zarr.codecs import Crc32cCodec
@@ -29,7 +30,7 @@ from clipcache.cache.layout import (
 )
 from clipcache.cache.reader import REMEDY, EmbeddingCache, open_group
 from clipcache.cache.store import DurableStore
-from clipcache.durable import write_file
+from clipcache.durable import flush, write_file
 from clipcache.encoders.base import Identity
 from clipcache.errors import (
     CacheDamagedError,
@@ -62,6 +63,7 @@ class CacheWriter:
         """
         _refuse_foreign(path)
         path.mkdir(parents=True, exist_ok=True)
+        flush(path)
         try:
             with FileLock(path / LOCK, timeout=0):
                 writer = cls(_open_or_create(path, identity, chunk_rows))
@@ -146,9 +148,22 @@ class CacheWriter:
             self._redo.unlink()
         listed = self.cache.finished_rows("listing")
         whole = int(np.argmin(listed)) if len(listed) and not listed.all() else len(listed)
+        self._refuse_holes(listed, whole)
         n = int(listed[:whole].sum())
         if any(self.cache.array(f"images/{c}").shape[0] != n for c in columns(self.cache.dim)):
             self.grow(n)
+
+    def _refuse_holes(self, listed: npt.NDArray[np.int64], whole: int) -> None:
+        """Raise CacheDamagedError where a seal is missing that a kill cannot explain.
+
+        Embedding begins when all is listed, and chunks are listed in order.
+        """
+        done = self.cache.finished_rows("result")
+        both = min(len(listed), len(done))
+        if listed[whole:].any() or done[both:].any() or (done[:both] > listed[:both]).any():
+            raise CacheDamagedError(
+                f"{self.cache.path}: manifest/listing lacks the seal of chunk {whole}; {REMEDY}"
+            )
 
 
 def _refuse_foreign(path: Path) -> None:

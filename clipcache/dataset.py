@@ -1,0 +1,65 @@
+"""A finished cache in memory: what a run works on."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Self
+
+from clipcache.arrays import Features, Labels, RowIds
+from clipcache.cache.reader import EmbeddingCache
+from clipcache.errors import RunError
+from clipcache.text import LabelText
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """The first `n` rows of a cache; rows that were appended later take no part."""
+
+    features: Features = field(repr=False)
+    """(n, d) float16."""
+    labels: Labels = field(repr=False)
+    """(n,) int64, -1 unknown. For oracles and evaluation only."""
+    pool: RowIds = field(repr=False)
+    """Sorted rows that may be labelled."""
+    test: RowIds = field(repr=False)
+    """Sorted rows held out to measure accuracy."""
+    names: tuple[str, ...]
+    text: LabelText | None
+    fingerprint: str
+    """Hash of the encoder's weights and of the n images: names, contents, labels and splits."""
+
+    @classmethod
+    def load(cls, cache: EmbeddingCache, n: int | None = None) -> Self:
+        """Read all embeddings into memory (2 * dim bytes a row), each chunk checked.
+
+        Raises CacheError where the cache is not finished or has no class names, CacheDamagedError
+        where its bytes are not what was written, RunError where it has fewer than `n` rows.
+        """
+        n = cache.n if n is None else n
+        if n > cache.n:
+            raise RunError(
+                f"the run began with {n} images, but {cache.path} has {cache.n}; "
+                "is it another cache?"
+            )
+        pool, test = cache.rows("pool"), cache.rows("test")
+        return cls(
+            features=cache.embeddings()[:n],
+            labels=cache.labels()[:n],
+            pool=pool[pool < n],
+            test=test[test < n],
+            names=cache.names(),
+            text=cache.text(),
+            fingerprint=_fingerprint(cache, n),
+        )
+
+    @property
+    def n(self) -> int:
+        """Rows in all, failed images among them."""
+        return len(self.features)
+
+
+def _fingerprint(cache: EmbeddingCache, n: int) -> str:
+    sha = hashlib.sha256(cache.identity.weights.encode())
+    sha.update("\0".join(cache.keys()[:n].tolist()).encode())
+    for column in ("digest", "label", "split"):
+        sha.update(cache.read(column)[:n].tobytes())
+    return sha.hexdigest()

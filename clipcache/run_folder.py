@@ -1,0 +1,153 @@
+"""The folder of a run: its frozen configuration and its label store. Nothing else is state.
+
+```
+RUN/run.json             configuration, class names, and which cache it belongs to
+RUN/labels.sqlite        batches, labels, measurements
+RUN/heads/NNN.safetensors   the head that was fitted when round NNN was complete
+```
+"""
+
+import json
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from clipcache import registry
+from clipcache.cache.reader import EmbeddingCache
+from clipcache.dataset import Dataset
+from clipcache.durable import write_file
+from clipcache.errors import RunError
+from clipcache.starts import choose_start
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class RunConfig:
+    """Everything that decides which images are asked for; frozen when the run begins."""
+
+    strategy: str = "margin"
+    head: str = "linear"
+    subsample: int | None = None
+    """Score only so many random images a round; None scores the full pool."""
+    init: str = "stratified:3"
+    batch: int = 10
+    rounds: int = 10
+    seed: int = 0
+    eval_size: int | None = None
+    """Evaluate on so many images drawn from the test split; None takes all of them."""
+    train_on: Literal["all", "latest"] = "all"
+    head_start: Literal["fresh", "continue"] = "fresh"
+    label_noise: float = 0.0
+    """Share of wrong answers of the replayed oracle."""
+
+    def differences(self, other: Self) -> list[str]:
+        """Name the fields in which two configurations differ, with both values."""
+        mine, theirs = asdict(self), asdict(other)
+        return [
+            f"{name} {theirs[name]} instead of {mine[name]}"
+            for name in mine
+            if mine[name] != theirs[name]
+        ]
+
+
+def begin(folder: Path, config: RunConfig, cache: EmbeddingCache) -> Dataset:
+    """Load the data of a run, making its folder where it is new.
+
+    Raises RunError where the folder holds a run of another cache or with another configuration.
+    """
+    if not (folder / "run.json").exists():
+        return _create(folder, config, cache)
+    stored = read(folder)
+    differences = RunConfig(**stored["config"]).differences(config)
+    if differences:
+        raise RunError(
+            f"{folder} was begun with other options: {'; '.join(differences)}; "
+            "give the same ones, or another folder"
+        )
+    return load(folder, cache)
+
+
+def load(folder: Path, cache: EmbeddingCache) -> Dataset:
+    """Load the data that the run in `folder` began with, whatever came to the cache since.
+
+    Raises RunError where it is another cache, or where that data has changed.
+    """
+    stored = read(folder)
+    data = Dataset.load(cache, stored["rows"])
+    if data.fingerprint != stored["fingerprint"]:
+        raise RunError(
+            f"{folder} belongs to another cache, or images or labels of {cache.path} have "
+            "changed since it began; give the cache it began with, or another folder"
+        )
+    # Classes that came later take no part, so that the head keeps its width.
+    return replace(data, names=tuple(stored["names"]))
+
+
+def _create(folder: Path, config: RunConfig, cache: EmbeddingCache) -> Dataset:
+    if folder.is_file() or any(f.name != "run.json.partial" for f in folder.glob("*")):
+        raise RunError(f"{folder} exists and is not a run; name another folder")
+    data = Dataset.load(cache)
+    check(config, data)
+    folder.mkdir(parents=True, exist_ok=True)
+    content = {
+        "format": FORMAT,
+        "config": asdict(config),
+        "cache": str(cache.path.resolve()),
+        "identity": cache.identity.to_dict(),
+        "rows": data.n,
+        "fingerprint": data.fingerprint,
+        "names": list(data.names),
+    }
+    write_file(folder / "run.json", json.dumps(content, indent=2).encode())
+    return data
+
+
+def read(folder: Path) -> dict[str, Any]:
+    """Return the content of run.json; RunError where it is damaged or of a newer format."""
+    try:
+        content: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
+        found, *_ = (content[key] for key in ("format", "rows", "fingerprint", "names"))
+        known = {f.name for f in fields(RunConfig)}
+        strange = set(content["config"]) - known
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise RunError(f"{folder}/run.json cannot be read: {error}") from error
+    if found != FORMAT or strange:
+        raise RunError(
+            f"{folder} has run format {found}, this version of clipcache knows format {FORMAT}; "
+            "continue it with the version that began it"
+        )
+    return content
+
+
+def check(config: RunConfig, data: Dataset) -> None:
+    """Raise RunError for options that cannot work with this data, before anything is written."""
+    registry.load("strategies", config.strategy)
+    registry.load("heads", config.head)
+    if not data.names:
+        raise RunError(
+            "the cache has no class names; embed again with labels, or --labels names.txt"
+        )
+    test = data.test[data.labels[data.test] >= 0]
+    if not len(test):
+        raise RunError(
+            "the cache holds no labelled test images to measure accuracy on; "
+            "embed again with --split random:0.2, say"
+        )
+    if config.eval_size is not None and not 1 <= config.eval_size <= len(test):
+        raise RunError(f"--eval-size {config.eval_size}, but there are {len(test)} test images")
+    pool = data.pool[data.labels[data.pool] >= 0]
+    rng = np.random.default_rng(config.seed)
+    first = choose_start(config.init, pool, data.labels[pool], data.names, rng=rng)
+    wanted = len(first) + config.batch * config.rounds
+    if wanted > len(pool):
+        raise RunError(
+            f"{config.rounds} rounds of {config.batch} after --init {config.init} need {wanted} "
+            f"labels, but the pool has {len(pool)} labelled images; ask for fewer"
+        )
+    if config.subsample is not None and config.subsample < config.batch:
+        raise RunError(
+            f"a batch of {config.batch} cannot be chosen from --subsample {config.subsample}"
+        )
