@@ -94,6 +94,7 @@ LOGITS: dict[str, Callable[[], Arguments]] = {
     "forty classes": lambda: (_normal(257, 40),),
     "5,000 classes": lambda: (_normal(3, 5000),),
     "ties": lambda: (_ties(),),
+    "near ties": lambda: (_normal(20_000, 40, scale=0.05),),
     "huge": lambda: (_normal(50, 7, scale=1e4),),
     "both ends": lambda: (np.float32([[1e4, -1e4], [-1e4, -1e4], [1e38, -1e38], [0, 88.7]]),),
     "tiny": lambda: (_normal(50, 7, scale=1e-20),),
