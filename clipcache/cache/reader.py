@@ -30,7 +30,10 @@ from clipcache.errors import (
 from clipcache.images.base import SPLITS
 from clipcache.text import LabelText
 
-REMEDY = "restore it from a copy, or delete the folder and run `clipcache embed` again"
+REMEDY = (
+    "run the same `clipcache embed` again, it may have been cut off; if that does not help, "
+    "restore it from a copy, or delete it and embed again"
+)
 
 DONE: dict[Part, str] = {"listing": "listed", "result": "embedded"}
 
