@@ -1,0 +1,46 @@
+"""The built-in encoder, loaded once, and a wrapper that counts what it is asked."""
+
+from collections.abc import Sequence
+from functools import cache
+
+import torch
+from PIL import Image
+
+from clipcache.arrays import Vectors
+from clipcache.encoders.base import Identity, Pixels
+from clipcache.encoders.openclip import OpenClip
+
+
+@cache
+def tiny() -> OpenClip:
+    torch.set_num_threads(1)  # threads that wait for each other are slow on a busy machine
+    return OpenClip.load("clipcache-tiny", device="cpu")
+
+
+class Counting:
+    """The real encoder; `images` and `prompts` grow with each use, `batches` has their sizes."""
+
+    def __init__(self) -> None:
+        self.images = 0
+        self.batches: list[int] = []
+        self.prompts: list[str] = []
+
+    @property
+    def identity(self) -> Identity:
+        return tiny().identity
+
+    @property
+    def logit_scale(self) -> float:
+        return tiny().logit_scale
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        return tiny().preprocess(image)
+
+    def encode_images(self, batch: Pixels) -> Vectors:
+        self.images += len(batch)
+        self.batches.append(len(batch))
+        return tiny().encode_images(batch)
+
+    def encode_text(self, prompts: Sequence[str]) -> Vectors:
+        self.prompts += prompts
+        return tiny().encode_text(prompts)
