@@ -67,10 +67,8 @@ class EmbeddingCache:
                 f"there is no cache at {path}; make one with `clipcache embed SOURCE {path}`"
             )
         cache = cls(path, open_group(LocalStore(path, read_only=True), "r"))
-        rows = cache.array("images/key").chunks
-        if (*rows, cache.dim) != cache.array("images/embedding").chunks or rows[
-            0
-        ] != cache.chunk_rows:
+        shapes = cache.array("images/key").chunks, cache.array("images/embedding").chunks
+        if shapes != ((cache.chunk_rows,), (cache.chunk_rows, cache.dim)):
             raise CacheDamagedError(f"{path}/zarr.json does not fit the arrays beside it; {REMEDY}")
         return cache
 
@@ -167,6 +165,13 @@ class EmbeddingCache:
         """Return how many rows of each chunk are sealed."""
         return sealed_rows(self._read_array(f"manifest/{part}"))
 
+    def seal_of(self, part: Part, chunk: int) -> npt.NDArray[np.uint8]:
+        """Return the (40,) manifest entry of one chunk; all zeros where it has no seal yet."""
+        entry: npt.NDArray[np.uint8] = self._read_array(
+            f"manifest/{part}", slice(chunk, chunk + 1)
+        )[0]
+        return entry
+
     def require_finished(self) -> None:
         """Raise CacheError where a chunk still waits for its embeddings."""
         self._require_sealed("listing")
@@ -257,13 +262,13 @@ class EmbeddingCache:
         start = chunk * self.chunk_rows
         where = f"{part} of chunk {chunk}"
         try:
-            entry = self._read_array(f"manifest/{part}", slice(chunk, chunk + 1))
-            rows = slice(start, start + int(sealed_rows(entry)[0]))
+            entry = self.seal_of(part, chunk)
+            rows = slice(start, start + int(sealed_rows(entry[None])[0]))
             where = f"{where} (rows {rows.start} to {rows.stop - 1})"
             values = {name: self.read(name, rows) for name in PARTS[part]}
         except CacheDamagedError as error:
             return f"{where}: {error}"
-        if not np.array_equal(seal(part, values), entry[0]):
+        if not np.array_equal(seal(part, values), entry):
             return f"{where}: {', '.join(PARTS[part])} are not what was written"
         for name, column in (out or {}).items():
             column[rows] = values[name]

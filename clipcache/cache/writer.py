@@ -88,7 +88,7 @@ class CacheWriter:
 
         `values` holds all columns of the part for rows `chunk * chunk_rows` onwards.
         """
-        if self.cache.finished_rows(part)[chunk]:
+        if self.cache.seal_of(part, chunk).any():
             self._write_redo(part, chunk, values)
         self._apply(part, chunk, values)
         self._redo.unlink(missing_ok=True)

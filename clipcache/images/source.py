@@ -44,7 +44,10 @@ def open_source(path: Path, options: SourceOptions) -> Source:
     if options.exclude_label or options.top_classes or options.labels:
         names = read_names(options.labels) if options.labels else None
         source = Narrow(source, frozenset(options.exclude_label), options.top_classes, names)
-    return RandomSplit(source, _fraction(detail)) if kind == "random" else source
+    if kind == "random":
+        source = RandomSplit(source, _fraction(detail))
+    source.class_names()  # one pass, kept: a broken listing is told before an encoder is loaded
+    return source
 
 
 def _open_folder(path: Path, options: SourceOptions) -> Source:
