@@ -1,0 +1,133 @@
+"""`clipcache embed SOURCE CACHE`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from .options import cache_argument, json_option
+
+
+@click.command()
+@click.argument("source", type=click.Path(path_type=Path))
+@cache_argument
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Table: the folder that its paths start from."
+)
+@click.option(
+    "--path-column", default="path", show_default=True, help="Table: the column with the path."
+)
+@click.option(
+    "--path-pattern",
+    default="{}",
+    show_default=True,
+    help="Table: how a path is made of the cell, such as images/{}.jpg.",
+)
+@click.option(
+    "--label-column",
+    help="Table: the column with the class name; an empty cell is an unlabelled image.",
+)
+@click.option("--exclude-label", multiple=True, help="Leave this class out. Repeatable.")
+@click.option("--top-classes", type=click.IntRange(1), help="Keep the N most frequent classes.")
+@click.option(
+    "--labels", type=click.Path(path_type=Path), help="File with all class names, one a line."
+)
+@click.option(
+    "--split",
+    default="none",
+    show_default=True,
+    metavar="none|random:SHARE|folder|column:NAME",
+    help="What is held out to measure accuracy: nothing; a random share of the labelled images; "
+    "what lies in a first-level folder called test; what a column of the table says.",
+)
+@click.option(
+    "--template",
+    multiple=True,
+    help="Prompt with {} for the class name; several are averaged.  [a photo of a {}.]",
+)
+@click.option(
+    "--model",
+    default="ViT-B-32",
+    show_default=True,
+    help="Any model of open_clip, or the built-in clipcache-tiny.",
+)
+@click.option(
+    "--pretrained",
+    help="A tag of the hub, a checkpoint file, or random.  [ViT-B-32: laion2b_s34b_b79k]",
+)
+@click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Auto takes CUDA where there is one.",
+)
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Images encoded at a time.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count(),
+    show_default="one a core",
+    help="Threads that decode.",
+)
+@click.option(
+    "--chunk-rows",
+    type=click.IntRange(1),
+    default=8192,
+    show_default=True,
+    help="New cache: images a chunk, which is what a crash can cost.",
+)
+@click.option("--strict", is_flag=True, help="Stop at the first image that cannot be used.")
+@json_option
+def command(
+    source: Path,
+    cache: Path,
+    root: Path | None,
+    path_column: str,
+    path_pattern: str,
+    label_column: str | None,
+    exclude_label: tuple[str, ...],
+    top_classes: int | None,
+    labels: Path | None,
+    split: str,
+    template: tuple[str, ...],
+    model: str,
+    pretrained: str | None,
+    device: str,
+    batch_size: int,
+    workers: int,
+    chunk_rows: int,
+    strict: bool,
+    as_json: bool,
+) -> None:
+    """Encode the images of SOURCE once, into CACHE.
+
+    SOURCE is a folder (its sub-folders are the classes) or a .csv or .tsv table. Run it again after
+    a crash, or when images came or changed: only what is missing is encoded.
+    """
+    from clipcache.images.source import SourceOptions, open_source
+
+    from .output import embed_progress, print_embedded, print_json, warn_if_random
+
+    images = open_source(
+        source,
+        SourceOptions(
+            root, path_column, path_pattern, label_column, exclude_label, top_classes, labels, split
+        ),
+    )
+    from clipcache.embed import EmbedOptions, embed
+    from clipcache.encoders.openclip import OpenClip
+    from clipcache.text import DEFAULT_TEMPLATES
+
+    encoder = OpenClip.load(model, pretrained, device=device)
+    warn_if_random(encoder.identity)
+    options = EmbedOptions(template or DEFAULT_TEMPLATES, batch_size, workers, chunk_rows, strict)
+    with embed_progress() as progress:
+        summary = embed(images, encoder, cache, options, progress)
+    print_json(summary) if as_json else print_embedded(summary, cache)

@@ -1,0 +1,21 @@
+"""`clipcache info CACHE`."""
+
+from pathlib import Path
+
+import click
+
+from .options import cache_argument, json_option
+
+
+@click.command()
+@cache_argument
+@json_option
+def command(cache: Path, as_json: bool) -> None:
+    """Say what is in CACHE: encoder, images, labels, what failed and why."""
+    from clipcache.cache.info import describe
+    from clipcache.cache.reader import EmbeddingCache
+
+    from .output import print_json, print_pairs
+
+    info = describe(EmbeddingCache.open(cache))
+    print_json(info) if as_json else print_pairs(info)

@@ -1,0 +1,112 @@
+"""`clipcache loop CACHE RUN`."""
+
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from .options import cache_argument, head_option, json_option, strategy_option
+
+
+@click.command()
+@cache_argument
+@click.argument("run", type=click.Path(path_type=Path))
+@strategy_option
+@head_option
+@click.option("--full-pool", is_flag=True, help="Score every image each round; the default.")
+@click.option("--subsample", type=click.IntRange(1), help="Score only N random images a round.")
+@click.option(
+    "--init",
+    default="stratified:3",
+    show_default=True,
+    help="The first labels: so many of each class, or random:N.",
+)
+@click.option(
+    "--batch", type=click.IntRange(1), default=10, show_default=True, help="Labels a round."
+)
+@click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Rounds after the first labels.",
+)
+@click.option(
+    "--seed",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    help="Decides every random choice.",
+)
+@click.option("--eval-size", type=click.IntRange(1), help="Evaluate on N test images.  [all]")
+@click.option(
+    "--train-on",
+    type=click.Choice(["all", "latest"]),
+    default="all",
+    show_default=True,
+    help="All labels so far, or those of the latest round.",
+)
+@click.option(
+    "--head-start",
+    type=click.Choice(["fresh", "continue"]),
+    default="fresh",
+    show_default=True,
+    help="Fit from nothing, or from the head of the round before.",
+)
+@click.option(
+    "--label-noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong answers."
+)
+@json_option
+def command(
+    cache: Path,
+    run: Path,
+    strategy: str,
+    head: str,
+    full_pool: bool,
+    subsample: int | None,
+    init: str,
+    batch: int,
+    rounds: int,
+    seed: int,
+    eval_size: int | None,
+    train_on: Literal["all", "latest"],
+    head_start: Literal["fresh", "continue"],
+    label_noise: float,
+    as_json: bool,
+) -> None:
+    """Replay active learning on CACHE with its own labels; keep everything in the folder RUN.
+
+    Each round fits a head, measures it on the test split, scores the pool and asks for a batch.
+    Run the same command again after a crash: it goes on where it was.
+    """
+    if full_pool and subsample:
+        raise click.UsageError("--full-pool and --subsample exclude each other")
+    from clipcache.cache.reader import EmbeddingCache
+    from clipcache.loop import replay
+    from clipcache.report.plots import save_learning_curve
+    from clipcache.run import Run
+    from clipcache.run_folder import RunConfig
+
+    from .output import print_json, rounds_table
+
+    config = RunConfig(
+        strategy=strategy,
+        head=head,
+        subsample=subsample,
+        init=init,
+        batch=batch,
+        rounds=rounds,
+        seed=seed,
+        eval_size=eval_size,
+        train_on=train_on,
+        head_start=head_start,
+        label_noise=label_noise,
+    )
+    opened = Run.begin(run, config, EmbeddingCache.open(cache))
+    with rounds_table(opened.store.rounds(), quiet=as_json) as add_row:
+        done = replay(opened, on_round=add_row)
+    save_learning_curve(done, run / "curve.png", title=f"{strategy}, {len(opened.pool):,} images")
+    if as_json:
+        print_json({"run": str(run), "config": config, "rounds": done})
+    else:
+        click.echo(f"learning curve: {run / 'curve.png'}")

@@ -1,0 +1,24 @@
+"""Options and arguments that several commands share."""
+
+from pathlib import Path
+
+import click
+
+from clipcache import registry
+
+cache_argument = click.argument("cache", type=click.Path(path_type=Path))
+strategy_option = click.option(
+    "--strategy",
+    type=click.Choice(registry.names("strategies")),
+    default="margin",
+    show_default=True,
+    help="What makes an image worth a label.",
+)
+head_option = click.option(
+    "--head",
+    type=click.Choice(registry.names("heads")),
+    default="linear",
+    show_default=True,
+    help="What turns vectors into classes.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")

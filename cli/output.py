@@ -1,0 +1,133 @@
+"""What commands print: JSON for programs, tables and bars for people."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from rich.console import Console
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from clipcache.embed import EmbedSummary
+    from clipcache.embed import Progress as Report
+    from clipcache.encoders.base import Identity
+    from clipcache.labels import Round
+    from clipcache.report.demo import DemoResult
+
+
+def print_json(value: Any) -> None:
+    """Print one JSON object."""
+    click.echo(json.dumps(value, indent=2, default=asdict))
+
+
+def print_pairs(pairs: dict[str, Any]) -> None:
+    """Print one "name: value" a line, nested ones indented."""
+    for name, value in pairs.items():
+        if isinstance(value, dict):
+            click.echo(f"{name}:")
+            for inner, inner_value in value.items():
+                click.echo(f"  {inner}: {inner_value}")
+        else:
+            shown = ", ".join(map(str, value)) if isinstance(value, list) else value
+            click.echo(f"{name}: {shown}")
+
+
+def warn_if_random(identity: "Identity") -> None:
+    """Say that untrained weights make meaningless vectors."""
+    if identity.pretrained == "random":
+        click.echo(
+            f"warning: {identity.model} has random, untrained weights; the vectors are only good "
+            "for measuring speed",
+            err=True,
+        )
+
+
+@contextmanager
+def embed_progress() -> Iterator["Report"]:
+    """Show a bar with images/s, time left and failures on standard error."""
+    columns = (
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} images"),
+        TextColumn("{task.fields[rate]}"),
+        TimeRemainingColumn(),
+        TextColumn("[red]{task.fields[failed]}"),
+    )
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("embed", total=0, rate="", failed="")
+
+    def report(done: int, failed: int, total: int) -> None:
+        if total:  # nothing is shown before there is work, so that an early error stands alone
+            bar.start()
+            speed = bar.tasks[0].speed
+            bar.update(
+                task,
+                completed=done,
+                total=total,
+                rate=f"{speed:,.0f}/s" if speed else "",
+                failed=f"{failed} failed" if failed else "",
+            )
+
+    try:
+        yield report
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+
+
+def print_embedded(summary: "EmbedSummary", cache: Path) -> None:
+    """Print what an embedding did, and the first failures."""
+    rate = summary.processed / summary.seconds if summary.processed else 0.0
+    click.echo(
+        f"{cache}: {summary.processed:,} images read in {summary.seconds:.1f} s ({rate:,.0f}/s), "
+        f"{summary.unchanged:,} unchanged, {summary.failed:,} failed"
+    )
+    if summary.gone:
+        click.echo(f"{summary.gone:,} images are no longer in the source; their rows are kept")
+    for failure in summary.failures:
+        click.echo(f"  failed: {failure}")
+    if summary.failed > len(summary.failures):
+        click.echo(f"  ... `clipcache info {cache}` counts all reasons")
+
+
+@contextmanager
+def rounds_table(past: "list[Round]", quiet: bool) -> "Iterator[Callable[[Round], None]]":
+    """Show a table that grows by a line with each round; nothing where `quiet`."""
+    table = Table()
+    for name in ("round", "labels", "top-1 %", "top-5 %", "fit s", "score s", "select s"):
+        table.add_column(name, justify="right")
+
+    def add_row(r: "Round") -> None:
+        seconds = (f"{s:.3f}" for s in (r.fit_seconds, r.score_seconds, r.select_seconds))
+        shares = (f"{100 * share:.1f}" for share in (r.top1, r.top5))
+        table.add_row(str(r.round), str(r.labels), *shares, *seconds)
+
+    for closed in past:
+        add_row(closed)
+    console = Console(quiet=quiet)
+    with Live(table, console=console) if console.is_terminal else nullcontext():
+        yield add_row
+    if not console.is_terminal:
+        console.print(table)
+
+
+def print_arms(result: "DemoResult") -> None:
+    """Print the demo's table and its verdict."""
+    from clipcache.report.demo import FULL, show
+
+    rounds = result.arms[FULL][0]
+    first, last = (f"{r.labels} labels" for r in (rounds[0], rounds[-1]))
+    table = Table(title="top-1 in % with 95 % interval over seeds")
+    for name in ("arm", first, last, "whole curve", "ms a round"):
+        table.add_column(name, justify="left" if name == "arm" else "right")
+    for line in result.lines():
+        accuracies = (show(i) for i in (line.start, line.final, line.average))
+        table.add_row(line.arm, *accuracies, f"{1000 * line.seconds:.0f}")
+    Console().print(table)
+    click.echo(f"zero-shot (no label at all): {100 * result.zero_shot:.1f} %")
+    click.echo(result.verdict())

@@ -1,0 +1,69 @@
+"""What the command line can do is in README.md, and every option has words."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+
+from clipcache import registry
+from clipcache.cli.main import COMMANDS, clipcache
+from tests.synthetic import write_cache
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def command(name: str) -> click.Command:
+    found = clipcache.get_command(click.Context(clipcache), name)
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_readme_names_the_command(name: str) -> None:
+    assert f"clipcache {name}" in README.read_text()
+
+
+PLUGINS = [
+    (room, name) for room in ("strategies", "heads", "oracles") for name in registry.names(room)
+]
+
+
+@pytest.mark.parametrize(("room", "name"), PLUGINS)
+def test_readme_names_the_plugin(room: str, name: str) -> None:
+    assert re.search(rf"\b{name}\b", README.read_text()), f"{room}/{name}.py is not in README.md"
+
+
+OPTIONS = [
+    (name, option)
+    for name in COMMANDS
+    for option in command(name).params
+    if isinstance(option, click.Option)
+]
+
+
+@pytest.mark.parametrize(
+    ("name", "option"), OPTIONS, ids=lambda value: getattr(value, "name", value)
+)
+def test_every_option_has_words(name: str, option: click.Option) -> None:
+    assert option.help, f"clipcache {name} --help says nothing about {option.opts[0]}"
+
+
+def test_the_python_in_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    write_cache(tmp_path / "photos.zarr")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    exec(code, names)
+    run = names["run"]
+    assert sorted(run.store.current()) == sorted(names["rows"].tolist())
+    assert len(run.propose()) == 10
+    run.store.close()
+
+
+def test_ci_calls_the_test_command_of_readme() -> None:
+    commands = [line for line in README.read_text().splitlines() if "-m pytest" in line]
+    assert len(commands) == 1
+    assert commands[0].startswith("python3 -m venv .venv && ")
+    assert "grep -m 1 -e '-m pytest' README.md" in (README.parent / ".ci/run").read_text()

@@ -1,0 +1,44 @@
+import json
+from pathlib import Path
+from unittest.mock import patch
+
+from clipcache.run_folder import RunConfig
+from tests.cli.conftest import Cli
+from tests.pictures import tree
+
+FAST = ("--init", "stratified:2", "--batch", 3, "--rounds", 2)
+
+
+def test_a_run_is_replayed_to_its_end(cli: Cli, embedded: Path, tmp_path: Path) -> None:
+    result = cli("loop", embedded, tmp_path / "run", *FAST, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert [r["labels"] for r in found["rounds"]] == [4, 7, 10]
+    assert all(0 <= r["top1"] <= r["top5"] <= 1 for r in found["rounds"])
+    assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    again = json.loads(cli("loop", embedded, tmp_path / "run", *FAST, "--json").out)
+    assert again["rounds"] == found["rounds"]
+
+
+def test_words_name_the_curve(cli: Cli, embedded: Path, tmp_path: Path) -> None:
+    result = cli("loop", embedded, tmp_path / "run", *FAST, "--strategy", "random")
+    assert result.code == 0
+    assert "top-1 %" in result.out
+    assert result.out.strip().endswith("curve.png")
+
+
+def test_the_cache_is_only_read(cli: Cli, embedded: Path, tmp_path: Path) -> None:
+    before = tree(embedded)
+    assert cli("loop", embedded, tmp_path / "run", *FAST).code == 0
+    assert tree(embedded) == before
+
+
+def test_options_arrive_as_they_were_given(cli: Cli, embedded: Path, tmp_path: Path) -> None:
+    options = "--strategy entropy --head zero_shot --subsample 9 --init random:4 --batch 2"
+    more = "--rounds 1 --seed 5 --eval-size 3 --train-on latest --head-start continue"
+    with patch("clipcache.loop.replay", autospec=True, return_value=[]) as called:
+        cli("loop", embedded, tmp_path / "run", *options.split(), *more.split(), "--label-noise", 1)
+    (run,) = called.call_args.args
+    assert run.config == RunConfig(
+        "entropy", "zero_shot", 9, "random:4", 2, 1, 5, 3, "latest", "continue", 1.0
+    )
