@@ -20,17 +20,18 @@ def stamp_file(root: Path, key: str) -> Stamp:
 def read_file(root: Path, key: str) -> bytes:
     """Return the bytes of the file `key` below `root`.
 
-    Raises ImageError naming the key, never `root`: the reason is stored, and the folder may move.
+    Raises ImageError with a reason that names neither the key, beside which it is stored, nor
+    `root`, since the folder may move.
     """
     path = root / key
     try:
         if stat.S_ISREG(os.stat(path).st_mode):
             return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError(f"file not found: {key}") from None
+        raise ImageError("file not found") from None
     except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror}): {key}") from None
+        raise ImageError(f"cannot be read ({error.strerror})") from None
     except ValueError:
-        raise ImageError(f"not a file name: {key!r}") from None
+        raise ImageError("not a file name") from None
     # Reading a pipe, say, could wait for ever.
-    raise ImageError(f"not a regular file: {key}")
+    raise ImageError("not a regular file")

@@ -190,7 +190,7 @@ SPOILT: dict[str, tuple[Callable[[Path], object], str]] = {
     "listing lost": (lambda p: (p / "images/key/c/1").unlink(), "listing of chunk 1 .*delete"),
     "seal lost": (
         lambda p: (p / "manifest/listing/c/1/0").unlink(),
-        "lacks the seal of chunk 1; restore",
+        "lacks the seal of chunk 1; run the same",
     ),
 }
 

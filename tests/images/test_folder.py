@@ -134,12 +134,12 @@ def test_reading(tmp_path: Path) -> None:
     assert source.read("cat/1.jpg") == b"x"
     os.mkfifo(tmp_path / "pipe.jpg")
     for key, said in (
-        ("cat/2.jpg", "file not found: cat/2.jpg"),
-        ("cat/1.jpg/1.jpg", "file not found: cat/1.jpg/1.jpg"),
-        ("cat", "not a regular file: cat"),
-        ("pipe.jpg", "not a regular file: pipe.jpg"),
-        ("nul\0.jpg", r"not a file name: 'nul\x00.jpg'"),
-        ("x" * 300, f"cannot be read (File name too long): {'x' * 300}"),
+        ("cat/2.jpg", "file not found"),
+        ("cat/1.jpg/1.jpg", "file not found"),
+        ("cat", "not a regular file"),
+        ("pipe.jpg", "not a regular file"),
+        ("nul\0.jpg", "not a file name"),
+        ("x" * 300, "cannot be read (File name too long)"),
     ):
         with pytest.raises(ImageError) as caught:
             source.read(key)

@@ -153,7 +153,7 @@ def test_a_missing_file_is_the_images_failure(tmp_path: Path) -> None:
     assert table.stamp("gone.jpg") == MISSING
     with pytest.raises(ImageError) as caught:
         table.read("gone.jpg")
-    assert str(caught.value) == "file not found: gone.jpg"
+    assert str(caught.value) == "file not found"
 
 
 def test_long_tables_are_streamed(tmp_path: Path) -> None:
@@ -181,7 +181,7 @@ def test_real_photos() -> None:
     files = {f"images/{path.name}" for path in (CLOTHING / "images").iterdir()}
     assert len(files) == 3410
     assert len(files - set(keys)) == 120
-    with pytest.raises(ImageError, match=f"file not found: {missing[0]}"):
+    with pytest.raises(ImageError, match="file not found"):
         table.read(missing[0])
     for key in sorted(set(keys) - set(missing))[::300]:
         assert decode(table.read(key)).mode == "RGB"
