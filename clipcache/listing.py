@@ -7,6 +7,7 @@ million images still fits in memory.
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -54,7 +55,8 @@ def write_listing(
     """
     cache = writer.cache
     old = cache.n
-    known = np.fromiter((_hash(key) for key in cache.listing()["key"]), dtype=np.uint64, count=old)
+    listing = cache.listing()
+    known = np.fromiter((_hash(key) for key in listing["key"]), dtype=np.uint64, count=old)
     order = np.argsort(known)
     place = np.searchsorted(known, hashes, sorter=order)
     place[place == old] = 0
@@ -65,7 +67,8 @@ def write_listing(
     listed = np.zeros(old + int(is_new.sum()), dtype=bool)
     listed[row_of[~is_new]] = True
     listed[old:] = True
-    _update_known(writer, _again(source, hashes), row_of, is_new, label_index)
+    # Also for a new cache: this pass notices a source that has changed, before rows are made for it.
+    _update_known(writer, listing, _again(source, hashes), row_of, is_new, label_index)
     if len(listed) > old:
         writer.grow(len(listed))
         new_items = (item for item, new in zip(_again(source, hashes), is_new, strict=True) if new)
@@ -75,6 +78,7 @@ def write_listing(
 
 def _update_known(
     writer: CacheWriter,
+    listing: dict[str, npt.NDArray[Any]],
     items: Iterator[Item],
     row_of: RowIds,
     is_new: npt.NDArray[np.bool_],
@@ -82,7 +86,6 @@ def _update_known(
 ) -> None:
     """Rewrite the chunks in which the source now says another label or split."""
     cache = writer.cache
-    listing = cache.listing()
     labels, splits = listing["label"], listing["split"]
     changed = np.zeros(cache.chunks, dtype=bool)
     for item, row, new in zip(items, row_of, is_new, strict=True):

@@ -24,7 +24,7 @@ from clipcache.images.decode import DECODING
 
 __all__ = ["OpenClip"]
 
-TINY = "clipcache-tiny"
+TINY = tiny.NAME
 RANDOM = "random"
 DEFAULT_WEIGHTS = {TINY: "built-in", "ViT-B-32": "laion2b_s34b_b79k"}
 TEXT_BATCH = 256

@@ -95,7 +95,6 @@ def write_page(result: DemoResult, path: Path) -> None:
         zero_shot=f"{100 * result.zero_shot:.1f}",
         seeds=len(result.arms[FULL]),
         batch=result.batch,
-        rounds=len(rounds) - 1,
         first=rounds[0].labels,
         last=rounds[-1].labels,
         table="\n".join(_row(line) for line in result.lines()),

@@ -7,5 +7,6 @@ nothing about real photographs.
 
 from pathlib import Path
 
+NAME = "clipcache-tiny"
 CONFIG = Path(__file__).with_name("clipcache-tiny.json")
 WEIGHTS = Path(__file__).with_name("weights.safetensors")

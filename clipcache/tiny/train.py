@@ -17,12 +17,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from clipcache.tiny import CONFIG, WEIGHTS
+from clipcache.tiny import CONFIG, NAME, WEIGHTS
 from clipcache.tiny.captions import vocabulary
 from clipcache.tiny.garments import CLASSES
 from clipcache.tiny.render import render_with_caption
 
-NAME = "clipcache-tiny"
 TRAINING, EVALUATION = 1, 2  # streams of pictures that share none, whatever the seeds
 
 Batch = tuple[Tensor, Tensor]  # (b, s, s, 3) uint8 pixels and (b, t) int64 tokens
