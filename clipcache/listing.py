@@ -67,7 +67,7 @@ def write_listing(
     listed = np.zeros(old + int(is_new.sum()), dtype=bool)
     listed[row_of[~is_new]] = True
     listed[old:] = True
-    # Also for a new cache: this pass notices a source that has changed, before rows are made for it.
+    # Also for a new cache: this pass notices a source that has changed before any row is made.
     _update_known(writer, listing, _again(source, hashes), row_of, is_new, label_index)
     if len(listed) > old:
         writer.grow(len(listed))
