@@ -1,8 +1,12 @@
 """A finished cache in memory: what a run works on."""
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
 
 from clipcache.arrays import Features, Labels, RowIds
 from clipcache.cache.reader import EmbeddingCache
@@ -41,14 +45,15 @@ class Dataset:
                 "is it another cache?"
             )
         pool, test = cache.rows("pool"), cache.rows("test")
+        listing = cache.listing()
         return cls(
             features=cache.embeddings()[:n],
-            labels=cache.labels()[:n],
+            labels=listing["label"][:n].astype(np.int64),
             pool=pool[pool < n],
             test=test[test < n],
             names=cache.names(),
             text=cache.text(),
-            fingerprint=_fingerprint(cache, n),
+            fingerprint=_fingerprint(cache, listing, n),
         )
 
     @property
@@ -57,9 +62,9 @@ class Dataset:
         return len(self.features)
 
 
-def _fingerprint(cache: EmbeddingCache, n: int) -> str:
+def _fingerprint(cache: EmbeddingCache, listing: Mapping[str, npt.NDArray[Any]], n: int) -> str:
     sha = hashlib.sha256(cache.identity.weights.encode())
-    sha.update("\0".join(cache.keys()[:n].tolist()).encode())
-    for column in ("digest", "label", "split"):
-        sha.update(cache.read(column)[:n].tobytes())
+    sha.update("\0".join(listing["key"][:n].tolist()).encode())
+    for column in (cache.read("digest"), listing["label"], listing["split"]):
+        sha.update(column[:n].tobytes())
     return sha.hexdigest()
