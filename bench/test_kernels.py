@@ -23,7 +23,7 @@ def name(request: pytest.FixtureRequest, benchmark: BenchmarkFixture) -> str:
 def run(
     benchmark: BenchmarkFixture, function: Callable[..., npt.NDArray[Any]], arguments: Arguments
 ) -> None:
-    function(*(a[:1] for a in arguments))  # compiles, where there is something to compile
+    function(*arguments)  # compiles, where there is something to compile
     found = benchmark(function, *arguments)
     assert np.isfinite(found).all()
 

@@ -5,7 +5,7 @@ from typing import Literal
 
 import click
 
-from .options import cache_argument, head_option, json_option, strategy_option
+from .options import cache_argument, device_option, head_option, json_option, strategy_option
 
 
 @click.command()
@@ -56,6 +56,7 @@ from .options import cache_argument, head_option, json_option, strategy_option
 @click.option(
     "--label-noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong answers."
 )
+@device_option
 @json_option
 def command(
     cache: Path,
@@ -72,6 +73,7 @@ def command(
     train_on: Literal["all", "latest"],
     head_start: Literal["fresh", "continue"],
     label_noise: float,
+    device: str,
     as_json: bool,
 ) -> None:
     """Replay active learning on CACHE with its own labels; keep everything in the folder RUN.
@@ -102,7 +104,7 @@ def command(
         head_start=head_start,
         label_noise=label_noise,
     )
-    opened = Run.begin(run, config, EmbeddingCache.open(cache))
+    opened = Run.begin(run, config, EmbeddingCache.open(cache), device=device)
     with rounds_table(opened.store.rounds(), quiet=as_json) as add_row:
         done = replay(opened, on_round=add_row)
     save_learning_curve(done, run / "curve.png", title=f"{strategy}, {len(opened.pool):,} images")

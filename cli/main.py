@@ -8,7 +8,7 @@ import click
 from clipcache import __version__
 from clipcache.errors import ClipcacheError
 
-COMMANDS = ("demo", "embed", "info", "loop", "verify")
+COMMANDS = ("bench", "demo", "embed", "info", "loop", "verify")
 
 
 class Commands(click.Group):

@@ -21,4 +21,11 @@ head_option = click.option(
     show_default=True,
     help="What turns vectors into classes.",
 )
+device_option = click.option(
+    "--device",
+    type=click.Choice(["cpu", "cuda"]),
+    default="cpu",
+    show_default=True,
+    help="Where the pool is scored; the result is the same.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")

@@ -8,12 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+from rich import box
 from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from clipcache.benchmark.score import Timing
     from clipcache.embed import EmbedSummary
     from clipcache.embed import Progress as Report
     from clipcache.encoders.base import Identity
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
 def print_json(value: Any) -> None:
     """Print one JSON object."""
     click.echo(json.dumps(value, indent=2, default=asdict))
+
+
+def print_json_line(value: Any) -> None:
+    """Print one JSON object in one line."""
+    click.echo(json.dumps(asdict(value)))
 
 
 def print_pairs(pairs: dict[str, Any]) -> None:
@@ -114,6 +121,56 @@ def rounds_table(past: "list[Round]", quiet: bool) -> "Iterator[Callable[[Round]
         yield add_row
     if not console.is_terminal:
         console.print(table)
+
+
+def print_machine() -> None:
+    """Print what the figures below were measured on."""
+    import platform
+
+    from clipcache.threads import available_threads
+
+    processor = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.exists():
+        lines = info.read_text().splitlines()
+        named = (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+        processor = next(named, processor)
+    click.echo(f"{processor}, {available_threads()} processors, Python {platform.python_version()}")
+
+
+PEERS = ("numpy", "torch", "scikit-learn", "modAL", "scikit-activeml", "ten passes")
+
+
+@contextmanager
+def timings_table(quiet: bool) -> "Iterator[Callable[[Timing], None]]":
+    """Show a table that grows by a line with each case; nothing where `quiet`."""
+    table = Table(box=box.MARKDOWN)
+    table.add_column("10 smallest margins of")
+    columns = ("ours, ms", "ns a row", "product", "reading", *PEERS, "peak MB")
+    for name in columns:
+        table.add_column(name, justify="right")
+
+    def add_row(timing: "Timing") -> None:
+        def times_ours(ms: float | None) -> str:
+            return f"{ms / timing.ours_ms:.2f}x" if ms else ""
+
+        table.add_row(
+            timing.name,
+            f"{timing.ours_ms:,.0f}",
+            f"{1e6 * timing.ours_ms / timing.rows:,.0f}",
+            times_ours(timing.floor_ms),
+            times_ours(timing.floors.get("reading")),
+            *(times_ours(timing.peers.get(name)) for name in PEERS),
+            f"{timing.peak_mb:,.0f}",
+        )
+
+    console = Console(quiet=quiet)
+    if console.is_terminal:
+        with Live(table, console=console):
+            yield add_row
+    else:
+        yield add_row
+        Console(quiet=quiet, width=160).print(table)
 
 
 def print_arms(result: "DemoResult") -> None:

@@ -3,6 +3,8 @@
 Sizes are called the same everywhere: `n` rows of the cache, `d` dimensions, `c` classes, `k` picks.
 """
 
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -18,5 +20,9 @@ Logits = npt.NDArray[np.float32]
 """(b, c) unnormalised log-probabilities."""
 Probs = npt.NDArray[np.float32]
 """(b, c) probabilities; rows sum to 1."""
+Float64 = npt.NDArray[np.float64]
+"""Arithmetic where float32 is not enough."""
+Floats = npt.NDArray[np.floating[Any]]
+"""Float32 or float64, whichever came in."""
 Scores = npt.NDArray[np.float32]
 """(b,) acquisition scores; higher means "label sooner"."""

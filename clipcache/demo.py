@@ -93,7 +93,7 @@ def _zero_shot(run: Run) -> float:
     """Return the top-1 accuracy of the class names' vectors alone."""
     data = run.data
     head = ZeroShot().fit(
-        data.features[:0].astype(np.float32),
+        np.empty((0, 0), dtype=np.float32),
         data.labels[:0],
         n_classes=len(data.names),
         text=data.text,
@@ -113,9 +113,7 @@ def _first_picks(run: Run, cache: EmbeddingCache, images: Path) -> list[Pick]:
         Pick(
             image=images / str(keys[row]),
             label=run.data.names[run.data.labels[row]],
-            guesses=tuple(
-                (run.data.names[c], float(p[c])) for c in np.argsort(-p, kind="stable")[:2]
-            ),
+            guesses=tuple((run.data.names[c], float(p)) for c, p in zip(best, probs, strict=True)),
         )
-        for row, p in zip(rows.tolist(), pool.probs(rows), strict=True)
+        for row, best, probs in zip(rows.tolist(), *pool.shortlist(rows, 2), strict=True)
     ]

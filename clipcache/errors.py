@@ -45,6 +45,10 @@ class CacheLockedError(CacheError):
     """Another process is writing this cache."""
 
 
+class DeviceError(ClipcacheError, RuntimeError):
+    """The device that was asked for is not there, or cannot do this."""
+
+
 class RunError(ClipcacheError, RuntimeError):
     """The run cannot be started or continued as asked."""
 

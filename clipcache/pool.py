@@ -10,9 +10,15 @@ from typing import Self
 
 import numpy as np
 
-from clipcache import scoring
-from clipcache.arrays import Features, Labels, Probs, RowIds, Scores, Vectors
-from clipcache.scoring import HasLogits, Measure
+from clipcache import features, scoring
+from clipcache.arrays import Labels, Probs, RowIds, Scores, Vectors
+from clipcache.committee import dropout_committee
+from clipcache.features import Rows
+from clipcache.kernels.measure import Measure
+from clipcache.projection import HasLogits
+
+BLOCK = 2048
+"""Rows that `blocks` hands out at a time."""
 
 
 @dataclass
@@ -26,8 +32,8 @@ class Clock:
 class Pool:
     """Rows to choose from, and everything that is known about them."""
 
-    features: Features = field(repr=False)
-    """(n, d) float16: all rows of the cache."""
+    features: Rows = field(repr=False)
+    """(n, d) float16: all rows of the cache, in memory or on disk."""
     head: HasLogits = field(repr=False)
     unlabeled: RowIds
     """(u,) int64, sorted: the rows that may be chosen."""
@@ -51,12 +57,9 @@ class Pool:
         self.clock.seconds += time.perf_counter() - began
         return scores
 
-    def probs(self, rows: RowIds) -> Probs:
-        """Return the (m, c) float32 class probabilities of some rows."""
-        logits = self.head.logits(self.embeddings(rows))
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        probs: Probs = powers / powers.sum(axis=1, keepdims=True)
-        return probs
+    def shortlist(self, rows: RowIds, k: int = 5) -> tuple[Labels, Probs]:
+        """Return (m, k) classes of some rows, the likeliest first, and their probabilities."""
+        return scoring.shortlist(self.features, rows, self.head, k)
 
     def embeddings(self, rows: RowIds) -> Vectors:
         """Return the (m, d) float32 vectors of some rows."""
@@ -64,7 +67,15 @@ class Pool:
 
     def blocks(self) -> Iterator[tuple[RowIds, Vectors]]:
         """Yield all unlabelled rows and their float32 vectors, a block at a time."""
-        return scoring.blocks(self.features, self.unlabeled)
+        return features.blocks(self.features, self.unlabeled, BLOCK)
+
+    def committee(self, members: int, dropout: float, *, rng: np.random.Generator) -> Self:
+        """Return the same pool with `members` heads side by side, for measures of disagreement.
+
+        Each is the pool's head, blind to a random share `dropout` of the dimensions.
+        """
+        d = self.features.shape[1]
+        return replace(self, head=dropout_committee(self.head, members, dropout, d, rng=rng))
 
     def restrict(self, rows: RowIds) -> Self:
         """Return the same pool with only those unlabelled rows that are in `rows`.

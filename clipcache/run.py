@@ -9,14 +9,14 @@ from typing import Self
 
 import numpy as np
 
-from clipcache import registry
+from clipcache import registry, scoring
 from clipcache.arrays import Labels, RowIds
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
+from clipcache.features import Rows
 from clipcache.heads.base import FittedHead, Head, LinearWeights
 from clipcache.labels import LabelStore, Round
-from clipcache.metrics import top_k_accuracy
 from clipcache.pool import Pool
 from clipcache.run_folder import RunConfig, begin, load, read
 from clipcache.starts import choose_start
@@ -30,10 +30,13 @@ share their start and their evaluation images, whatever else differs."""
 class Run:
     """An opened run."""
 
-    def __init__(self, folder: Path, config: RunConfig, data: Dataset) -> None:
+    def __init__(
+        self, folder: Path, config: RunConfig, data: Dataset, *, device: str = "cpu"
+    ) -> None:
         self.folder = folder
         self.config = config
         self.data = data
+        self._features = data.features if device == "cpu" else _on_device(data.features, device)
         (folder / "heads").mkdir(exist_ok=True)
         self.store = LabelStore(folder / "labels.sqlite")
         self._strategy: Strategy = registry.load("strategies", config.strategy)()
@@ -44,9 +47,14 @@ class Run:
         self.test = np.sort(self._rng(EVALUATION, 0).choice(test, size=size, replace=False))
 
     @classmethod
-    def begin(cls, folder: Path, config: RunConfig, cache: EmbeddingCache) -> Self:
-        """Begin a run, or continue the one in `folder`; RunError where they do not fit."""
-        return cls(folder, config, begin(folder, config, cache))
+    def begin(
+        cls, folder: Path, config: RunConfig, cache: EmbeddingCache, *, device: str = "cpu"
+    ) -> Self:
+        """Begin a run, or continue the one in `folder`; RunError where they do not fit.
+
+        `device`, "cpu" or "cuda", is where the pool is scored; it changes no result.
+        """
+        return cls(folder, config, begin(folder, config, cache), device=device)
 
     @classmethod
     def open(cls, folder: Path) -> Self:
@@ -103,12 +111,13 @@ class Run:
         head = self._fit(batches, labels)
         head.save(self.head_path(number))
         fitted = time.perf_counter()
-        logits = head.logits(self.data.features[self.test].astype(np.float32))
-        truth = self.data.labels[self.test]
+        shown = min(5, len(self.data.names))
+        guesses, _ = scoring.shortlist(self._features, self.test, head, shown)
+        right = guesses == self.data.labels[self.test][:, None]
         asked = np.concatenate(batches)
         known = np.array([labels[row] for row in asked.tolist()])
         unlabeled = np.setdiff1d(self.pool, asked)
-        pool = Pool(self.data.features, head, unlabeled, labeled=asked, labels=known)
+        pool = Pool(self._features, head, unlabeled, labeled=asked, labels=known)
         rows = asked[:0]
         selecting = time.perf_counter()
         if number < self.config.rounds:
@@ -117,8 +126,8 @@ class Run:
         return rows, Round(
             round=number,
             labels=len(labels),
-            top1=top_k_accuracy(logits, truth, 1),
-            top5=top_k_accuracy(logits, truth, 5),
+            top1=float(right[:, 0].mean()),
+            top5=float(right.any(axis=1).mean()),
             fit_seconds=fitted - began,
             score_seconds=pool.clock.seconds,
             select_seconds=selected - selecting - pool.clock.seconds,
@@ -152,3 +161,9 @@ class Run:
 
     def _rng(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self.config.seed, purpose, number))
+
+
+def _on_device(features: Rows, device: str) -> Rows:
+    from clipcache.device import OnDevice  # brings torch, which a run on processors does without
+
+    return OnDevice(features, device)

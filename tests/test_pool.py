@@ -1,17 +1,28 @@
 from dataclasses import replace
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from clipcache import pool as pools
+from clipcache.arrays import RowIds
+from clipcache.heads.base import LinearWeights
 from clipcache.kernels.entropy import entropy
 from clipcache.kernels.margin import margin
 from clipcache.pool import Clock, Pool
-from tests.reference import entropy_twin, softmax
+from tests.chunked import InChunks
+from tests.reference import entropy_twin, margin_twin, softmax
 from tests.strategies.pools import random_pool
 
 POOL = random_pool()
+
+
+def exact_logits(pool: Pool, rows: RowIds) -> npt.NDArray[np.float64]:
+    """Return what the linear head of a random pool says in float64."""
+    assert isinstance(pool.head, LinearWeights)
+    return pool.features[rows].astype(np.float64) @ pool.head.weight + pool.head.bias
 
 
 def test_top_is_the_best_of_score() -> None:
@@ -19,7 +30,8 @@ def test_top_is_the_best_of_score() -> None:
     rows, best = POOL.top(margin, 15)
     order = np.lexsort((POOL.unlabeled, -scores))[:15]
     np.testing.assert_array_equal(rows, POOL.unlabeled[order])
-    np.testing.assert_array_equal(best, scores[order])
+    np.testing.assert_allclose(best, scores[order], atol=1e-5)
+    np.testing.assert_allclose(best, margin_twin(exact_logits(POOL, rows)), atol=1e-7)
 
 
 @given(st.sets(st.integers(0, 399), min_size=1))
@@ -45,27 +57,36 @@ def test_restricting_changes_nothing_else() -> None:
     assert part.head is POOL.head
 
 
-def test_probs_are_the_softmax_of_the_head() -> None:
+def test_shortlist_is_the_likeliest_classes_and_their_probabilities() -> None:
     rows = POOL.unlabeled[[5, 2, 9]]
-    probs = POOL.probs(rows)
-    logits = POOL.features[rows].astype(np.float64) @ POOL.head.weight + POOL.head.bias  # type: ignore[attr-defined]
-    assert probs.dtype == np.float32
-    np.testing.assert_allclose(probs, softmax(logits), atol=1e-6)
-    np.testing.assert_allclose(probs.sum(axis=1), 1, atol=1e-6)
+    p = softmax(exact_logits(POOL, rows))
+    order = np.argsort(-p, axis=1)
+    for k in (1, 3, 5):
+        classes, probs = POOL.shortlist(rows, k)
+        assert (classes.dtype, probs.dtype) == (np.int64, np.float32)
+        np.testing.assert_array_equal(classes, order[:, :k])
+        np.testing.assert_allclose(probs, np.take_along_axis(p, classes, axis=1), atol=1e-6)
+    np.testing.assert_array_equal(POOL.shortlist(rows)[0], order)
 
 
-def test_probs_of_huge_logits_are_finite() -> None:
-    c = 3
-    features = np.float16([[6e4, -6e4, 0], [6e4, 6e4, 0]])
+def test_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pools, "BLOCK", 7)
+    parts = list(POOL.blocks())
+    assert {len(rows) for rows, _ in parts[:-1]} == {7}
+    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in parts]), POOL.unlabeled)
+    np.testing.assert_array_equal(
+        np.concatenate([vectors for _, vectors in parts]), POOL.embeddings(POOL.unlabeled)
+    )
 
-    class Echo:
-        def logits(self, block: np.ndarray) -> np.ndarray:
-            return block
 
-    none = np.empty(0, dtype=np.int64)
-    pool = Pool(features, Echo(), np.arange(2), none, none)
-    np.testing.assert_allclose(pool.probs(np.arange(2)), [[1, 0, 0], [0.5, 0.5, 0]])
-    assert pool.probs(none).shape == (0, c)
+def test_rows_may_be_in_chunks() -> None:
+    pool = replace(POOL, features=InChunks(POOL.features, 64))
+    for found, expected in zip(pool.top(margin, 40), POOL.top(margin, 40), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(pool.score(entropy), POOL.score(entropy))
+    np.testing.assert_array_equal(
+        pool.embeddings(pool.unlabeled[::-3]), POOL.embeddings(POOL.unlabeled[::-3])
+    )
 
 
 def test_embeddings_and_blocks_are_the_cache_in_float32() -> None:
@@ -78,7 +99,7 @@ def test_embeddings_and_blocks_are_the_cache_in_float32() -> None:
 
 
 def test_scores_are_those_of_the_twin() -> None:
-    logits = POOL.embeddings(POOL.unlabeled).astype(np.float64) @ POOL.head.weight + POOL.head.bias  # type: ignore[attr-defined]
+    logits = exact_logits(POOL, POOL.unlabeled)
     np.testing.assert_allclose(POOL.score(entropy), entropy_twin(logits), atol=1e-5)
 
 

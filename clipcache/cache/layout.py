@@ -44,6 +44,11 @@ RESULT = ("embedding", "digest", "stamp", "state", "reason")
 PARTS: dict[Part, tuple[str, ...]] = {"listing": LISTING, "result": RESULT}
 
 
+def chunk_file(chunk: int) -> str:
+    """Return where the embeddings of one chunk are: the bytes of all its rows, and a CRC-32C."""
+    return f"images/embedding/c/{chunk}/0"
+
+
 class State(IntEnum):
     """What has become of an image."""
 

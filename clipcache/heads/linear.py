@@ -3,18 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import minimize
 from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
-from clipcache.arrays import Labels, Vectors
+from clipcache.arrays import Float64, Labels, Vectors
 from clipcache.heads.base import LinearWeights, check_training_set
 from clipcache.text import LabelText
 
 __all__ = ["Linear"]
-
-Float64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)

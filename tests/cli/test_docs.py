@@ -14,13 +14,22 @@ from tests.synthetic import write_cache
 README = Path(__file__).parents[2] / "README.md"
 
 
-def command(name: str) -> click.Command:
-    found = clipcache.get_command(click.Context(clipcache), name)
-    assert found is not None
-    return found
+def leaves(name: str, command: click.Command | None) -> dict[str, click.Command]:
+    """Return the commands of a group, or the command itself, by their full names."""
+    assert command is not None
+    if not isinstance(command, click.Group):
+        return {name: command}
+    return {f"{name} {inner}": found for inner, found in command.commands.items()}
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+LEAVES = {
+    full: found
+    for name in COMMANDS
+    for full, found in leaves(name, clipcache.get_command(click.Context(clipcache), name)).items()
+}
+
+
+@pytest.mark.parametrize("name", LEAVES)
 def test_readme_names_the_command(name: str) -> None:
     assert f"clipcache {name}" in README.read_text()
 
@@ -37,8 +46,8 @@ def test_readme_names_the_plugin(room: str, name: str) -> None:
 
 OPTIONS = [
     (name, option)
-    for name in COMMANDS
-    for option in command(name).params
+    for name, command in LEAVES.items()
+    for option in command.params
     if isinstance(option, click.Option)
 ]
 

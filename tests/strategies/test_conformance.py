@@ -6,7 +6,8 @@ from dataclasses import FrozenInstanceError, fields, is_dataclass, replace
 import numpy as np
 import pytest
 
-from clipcache import registry, scoring
+from clipcache import features, projection, registry
+from clipcache import pool as pools
 from clipcache.arrays import RowIds
 from clipcache.errors import ArrayError
 from clipcache.pool import Pool
@@ -82,7 +83,11 @@ def test_block_size_does_not_matter(
     strategy: Strategy, pool: Pool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     expected = select(strategy, pool)
-    monkeypatch.setattr(scoring, "BLOCK", 7)
+    monkeypatch.setattr(projection, "BLOCK", 7)
+    monkeypatch.setattr(projection, "LEAST", 1)
+    monkeypatch.setattr(projection, "EXACT", 3)
+    monkeypatch.setattr(features, "SEGMENT", 30)
+    monkeypatch.setattr(pools, "BLOCK", 7)
     np.testing.assert_array_equal(select(strategy, pool), expected)
 
 

@@ -1,0 +1,89 @@
+"""Rows of a pool, wherever they are: in memory, in a memory map, or in chunks on disk."""
+
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import NamedTuple, Protocol, TypeVar
+
+import numpy as np
+
+from clipcache.arrays import Features, RowIds, Vectors
+
+SEGMENT = 8192
+"""Rows of an array that are worked on by one thread before it asks for more."""
+
+T = TypeVar("T")
+
+
+class Chunked(Protocol):
+    """(n, d) rows that are read chunk by chunk. A cache on disk is one."""
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Return (n, d)."""
+        ...
+
+    @property
+    def chunk_rows(self) -> int:
+        """Return how many rows a chunk has; the last one may have fewer."""
+        ...
+
+    def read(self, chunk: int) -> Features | Vectors:
+        """Return the rows of one chunk."""
+        ...
+
+    def __getitem__(self, rows: RowIds) -> Features | Vectors:
+        """Return some rows, in any order."""
+        ...
+
+
+Rows = Features | Vectors | Chunked
+"""What a pool's rows may be: float16 or float32; `rows[ids]` gives some of them."""
+
+
+class Segment(NamedTuple):
+    """Some of the wanted rows, and the array that they are in."""
+
+    start: int
+    """Place of the first one among the wanted rows."""
+    rows: RowIds
+    array: Features | Vectors
+    places: RowIds
+    """(m,) `array[places]` are the rows."""
+
+
+def segments(features: Rows, rows: RowIds) -> Iterator[Segment]:
+    """Yield the wanted rows in their order, those in one chunk together.
+
+    Rows that are sorted touch each chunk once.
+    """
+    if isinstance(features, np.ndarray):
+        for start in range(0, len(rows), SEGMENT):
+            part = rows[start : start + SEGMENT]
+            yield Segment(start, part, features, part)
+        return
+    chunk = rows // features.chunk_rows
+    edges = [0, *(np.flatnonzero(np.diff(chunk)) + 1).tolist(), len(rows)]
+    for start, stop in pairwise(edges):
+        if start < stop:
+            part, number = rows[start:stop], int(chunk[start])
+            places = part - number * features.chunk_rows
+            yield Segment(start, part, features.read(number), places)
+
+
+def blocks(features: Rows, rows: RowIds, size: int) -> Iterator[tuple[RowIds, Vectors]]:
+    """Yield (rows, vectors) of at most `size` rows each, as float32, in the order of `rows`."""
+    for segment in segments(features, rows):
+        for start in range(0, len(segment.rows), size):
+            part = slice(start, start + size)
+            yield segment.rows[part], segment.array[segment.places[part]].astype(np.float32)
+
+
+def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+    """Yield the items, `depth` of which a thread makes before they are asked for."""
+    with ThreadPoolExecutor(1) as reader:
+        waiting = deque(reader.submit(next, items, None) for _ in range(depth))
+        while (item := waiting.popleft().result()) is not None:
+            waiting.append(reader.submit(next, items, None))
+            yield item

@@ -1,0 +1,113 @@
+"""Rows wherever they are: all of them, in order, and each chunk once."""
+
+import threading
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipcache import features
+from clipcache.arrays import Features, RowIds
+from clipcache.features import Segment, blocks, read_ahead, segments
+from tests.chunked import InChunks
+
+Problem = tuple[Features, RowIds, int]
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> Problem:
+    """Draw (features, rows, size); rows in any order."""
+    n = draw(st.integers(1, 50))
+    rows = np.array(draw(st.lists(st.integers(0, n - 1), unique=True)), dtype=np.int64)
+    array = np.arange(2 * n, dtype=np.float16).reshape(n, 2)
+    return array, np.sort(rows) if draw(st.booleans()) else rows, draw(st.integers(1, 20))
+
+
+def check(found: list[Segment], array: Features, rows: RowIds) -> None:
+    assert [row for segment in found for row in segment.rows.tolist()] == rows.tolist()
+    for segment in found:
+        assert len(segment.rows)
+        np.testing.assert_array_equal(rows[segment.start :][: len(segment.rows)], segment.rows)
+        np.testing.assert_array_equal(segment.array[segment.places], array[segment.rows])
+
+
+@given(problems())
+def test_segments_of_an_array_are_its_rows_in_order(problem: Problem) -> None:
+    array, rows, size = problem
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(features, "SEGMENT", size)
+        found = list(segments(array, rows))
+    check(found, array, rows)
+    assert all(len(segment.rows) <= size for segment in found)
+
+
+@given(problems())
+def test_segments_of_chunks_are_their_rows_in_order(problem: Problem) -> None:
+    array, rows, size = problem
+    stored = InChunks(array, size)
+    check(list(segments(stored, rows)), array, rows)
+    chunks = (rows // size).tolist()
+    assert set(stored.reads) == set(chunks)
+    if chunks == sorted(chunks):
+        assert stored.reads == sorted(set(chunks))
+
+
+@given(problems(), st.integers(1, 9), st.booleans())
+def test_blocks_are_the_rows_in_order_as_float32(
+    problem: Problem, block: int, in_chunks: bool
+) -> None:
+    array, rows, size = problem
+    parts = list(blocks(InChunks(array, size) if in_chunks else array, rows, block))
+    assert [row for part, _ in parts for row in part.tolist()] == rows.tolist()
+    for part, vectors in parts:
+        assert 1 <= len(part) <= block
+        assert vectors.dtype == np.float32
+        np.testing.assert_array_equal(vectors, array[part])
+
+
+@pytest.mark.parametrize("depth", [1, 2, 30])
+def test_reading_ahead_keeps_the_order(depth: int) -> None:
+    assert list(read_ahead(iter(range(1, 20)), depth)) == list(range(1, 20))
+    assert list(read_ahead(iter(()), depth)) == []
+
+
+def test_reading_ahead_is_so_far_ahead_and_in_another_thread() -> None:
+    made: list[int] = []
+    third = threading.Event()
+
+    def numbers() -> Iterator[int]:
+        for number in range(10):
+            assert threading.current_thread() is not threading.main_thread()
+            made.append(number)
+            if number == 2:
+                third.set()
+            yield number
+
+    ahead = read_ahead(numbers(), 3)
+    assert next(ahead) == 0
+    assert third.wait(10)
+    assert len(made) <= 4
+    assert list(ahead) == list(range(1, 10))
+
+
+@pytest.mark.parametrize("depth", [1, 2, 30])
+def test_reading_ahead_passes_errors_on_when_their_turn_comes(depth: int) -> None:
+    def numbers() -> Iterator[int]:
+        yield from (1, 2, 3)
+        raise OSError("the disk is gone")
+
+    ahead = read_ahead(numbers(), depth)
+    assert [next(ahead), next(ahead), next(ahead)] == [1, 2, 3]
+    with pytest.raises(OSError, match="the disk is gone"):
+        next(ahead)
+    assert next(ahead, None) is None
+
+
+def test_reading_ahead_may_be_given_up() -> None:
+    before = threading.active_count()
+    ahead = read_ahead(iter(range(1, 100)), 5)
+    next(ahead)
+    ahead.close()  # type: ignore[attr-defined]
+    assert threading.active_count() == before
