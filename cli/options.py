@@ -26,6 +26,6 @@ device_option = click.option(
     type=click.Choice(["cpu", "cuda"]),
     default="cpu",
     show_default=True,
-    help="Where the pool is scored; the result is the same.",
+    help="Where the pool is scored; the same images are chosen.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")

@@ -169,8 +169,10 @@ def timings_table(quiet: bool) -> "Iterator[Callable[[Timing], None]]":
         with Live(table, console=console):
             yield add_row
     else:
-        yield add_row
-        Console(quiet=quiet, width=160).print(table)
+        try:
+            yield add_row
+        finally:  # what was measured is shown, also where a later case fails
+            Console(quiet=quiet, width=160).print(table)
 
 
 def print_arms(result: "DemoResult") -> None:

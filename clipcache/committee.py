@@ -5,22 +5,8 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from clipcache.arrays import Logits, Vectors
-from clipcache.projection import HasLogits, Linear
-
-
-@dataclass(frozen=True, eq=False)
-class Stacked:
-    """Linear heads side by side: still a linear head, so that the pool is read once for all."""
-
-    weight: Vectors = field(repr=False)
-    """(d, members * c) float32."""
-    bias: Vectors = field(repr=False)
-    """(members * c,) float32."""
-
-    def logits(self, block: Vectors) -> Logits:
-        """Return (b, members * c) float32 for (b, d) float32."""
-        logits: Logits = block @ self.weight + self.bias
-        return logits
+from clipcache.errors import ArrayError
+from clipcache.projection import HasLogits, Weights
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +30,13 @@ def dropout_committee(
     What is left is scaled by 1 / (1 - rate), so that the logits keep their size (Srivastava et al.
     2014, "Dropout").
     """
+    if members < 1 or not 0 <= rate < 1:
+        raise ArrayError(
+            "a committee needs at least one member and a dropout in [0, 1), "
+            f"found {members} and {rate}"
+        )
     masks = (rng.random((members, d)) >= rate).astype(np.float32) / np.float32(1 - rate)
-    if not isinstance(head, Linear):
+    if not isinstance(head, Weights):
         return Masked(head, masks)
     weight = np.hstack([head.weight * mask[:, None] for mask in masks])
-    return Stacked(weight, np.tile(head.bias, members))
+    return Weights(weight, np.tile(head.bias, members))

@@ -26,6 +26,8 @@ class Contenders:
     """The rows that may be among the best `k`. Threads may offer at the same time."""
 
     def __init__(self, k: int, without: RowIds, exact: Callable[[RowIds], Float64]) -> None:
+        if k < 0:
+            raise ArrayError(f"{k} rows were asked for; ask for 0 or more")
         self.k = k
         self._without = without
         self._exact = exact
@@ -52,7 +54,8 @@ class Contenders:
         if not len(place):
             return
         high, middle = high[place].astype(np.float64), scores[place].astype(np.float64)
-        low = 2 * middle - high
+        with np.errstate(invalid="ignore"):
+            low = 2 * middle - high
         low[np.isnan(low)], high[np.isnan(high)] = -np.inf, np.inf
         with self._lock:
             self._new.append((rows[place], low, high))

@@ -1,8 +1,8 @@
 """The same scoring on a GPU: what is sure is sorted out there, what is close is settled in float64.
 
 The pool lies on the device as float16 where it fits, and is streamed to it where it does not. Both
-ways give the rows that the processors give, bit for bit: the device only says who may be among the
-best k, and `contenders.py` decides between those.
+ways the best k are those that the processors find: the device only says who may be among them, and
+`contenders.py` decides between those. Plain scores and shortlists may differ in their last bits.
 """
 
 import math
@@ -23,13 +23,13 @@ from clipcache.projection import (
     Block,
     HasLogits,
     HostAnswer,
-    Linear,
     Reach,
+    Weights,
     longest,
 )
 
 BLOCK_BYTES = 2**29
-"""What the float32 rows and logits of a block may take on the device."""
+"""What the float32 rows and logits of a block may take; with all copies about 2.5 times as much."""
 SHARE = 0.6
 """Part of the free memory that a pool may take, to stay on the device."""
 
@@ -41,11 +41,14 @@ class OnDevice:
         """Copy the rows where they fit; DeviceError where there is no such device."""
         if device.startswith("cuda") and not torch.cuda.is_available():
             raise DeviceError("device cuda was asked for, but PyTorch sees none; use --device cpu")
-        self.device = torch.device(device)
+        try:
+            self.device = torch.device(device)
+        except RuntimeError as error:
+            raise DeviceError(f"there is no device {device!r}; use cpu or cuda") from error
         self.shape: tuple[int, int] = (features.shape[0], features.shape[1])
         self.chunk_rows = getattr(features, "chunk_rows", SEGMENT)
         self._host = features
-        self.dtype = getattr(features, "dtype", np.dtype(np.float16))
+        self.dtype = features.dtype
         self._copy: torch.Tensor | None = None
         if self._fits():
             self._copy = torch.empty(self.shape, dtype=_torch(self.dtype), device=self.device)
@@ -71,7 +74,7 @@ class OnDevice:
     ) -> list[RowIds]:
         """Call `visit` with every block, and return the rows that are not finite."""
         linear = [
-            _Weights(head, self.device) if isinstance(head, Linear) else None for head in heads
+            _Weights(head, self.device) if isinstance(head, Weights) else None for head in heads
         ]
         columns = sum(head.reach.classes for head in linear if head)
         bad = []
@@ -117,16 +120,24 @@ class OnDevice:
 class _Weights:
     """A linear head on the device."""
 
-    def __init__(self, head: Linear, device: torch.device) -> None:
+    def __init__(self, head: Weights, device: torch.device) -> None:
         self.reach = Reach.of(head)
-        self._weight = torch.tensor(np.ascontiguousarray(head.weight), device=device)
-        self._bias = torch.tensor(head.bias, device=device)
+        weight = np.ascontiguousarray(head.weight, dtype=np.float32)
+        self._weight = torch.tensor(weight, device=device)
+        self._bias = torch.tensor(head.bias, device=device, dtype=torch.float32)
 
     def answer(self, x: torch.Tensor, length: float) -> "DeviceAnswer":
         """Return the answer for (b, d) float32 rows of at most this length."""
-        # One rounding for each product and each addition, in whatever order.
+        # One rounding for each product and each addition, in whatever order; in float32, whatever
+        # the user allows PyTorch elsewhere.
         error = self.reach.error(length, self.reach.dim + 2)
-        return DeviceAnswer(torch.addmm(self._bias, x, self._weight), error)
+        allowed = torch.get_float32_matmul_precision()
+        torch.set_float32_matmul_precision("highest")
+        try:
+            logits = torch.addmm(self._bias, x, self._weight)
+        finally:
+            torch.set_float32_matmul_precision(allowed)
+        return DeviceAnswer(logits, error)
 
 
 @dataclass(frozen=True)
@@ -140,6 +151,8 @@ class DeviceAnswer:
     def rivals(self, measure: Measure, k: int) -> tuple[RowIds | slice, Floats, Floats | float]:
         """Return the places, scores and slack of those that may be among the best `k`."""
         scores, likeliest = _measure(measure, self.logits)
+        if not self.error < OVERFLOW:
+            return slice(None), scores.cpu().numpy(), np.inf
         slack = measure.slack(self.error, likeliest, self.logits.shape[1])
         low = torch.nan_to_num(scores - slack, nan=-torch.inf, posinf=torch.inf)
         floor = low.topk(min(max(k, 1), len(low))).values[-1]
@@ -205,4 +218,4 @@ FORMULAS: dict[str, Callable[[torch.Tensor, torch.Tensor], torch.Tensor]] = {
     "energy": lambda p, logits: -torch.logsumexp(logits, dim=1),
     "disagreement": _disagreement,
 }
-"""The kernels' formulas, from (b, members, c) probabilities and (b, members * c) logits."""
+"""A kernel's name -> its formula, from (b, members, c) probabilities and the logits."""

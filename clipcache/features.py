@@ -1,10 +1,10 @@
 """Rows of a pool, wherever they are: in memory, in a memory map, or in chunks on disk."""
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
-from typing import NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
@@ -22,6 +22,11 @@ class Chunked(Protocol):
     @property
     def shape(self) -> tuple[int, int]:
         """Return (n, d)."""
+        ...
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Return float16 or float32."""
         ...
 
     @property
@@ -53,7 +58,7 @@ class Segment(NamedTuple):
     """(m,) `array[places]` are the rows."""
 
 
-def segments(features: Rows, rows: RowIds) -> Iterator[Segment]:
+def segments(features: Rows, rows: RowIds) -> Generator[Segment, None, None]:
     """Yield the wanted rows in their order, those in one chunk together.
 
     Rows that are sorted touch each chunk once.
@@ -80,7 +85,7 @@ def blocks(features: Rows, rows: RowIds, size: int) -> Iterator[tuple[RowIds, Ve
             yield segment.rows[part], segment.array[segment.places[part]].astype(np.float32)
 
 
-def read_ahead(items: Iterator[T], depth: int) -> Iterator[T]:
+def read_ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:
     """Yield the items, `depth` of which a thread makes before they are asked for."""
     with ThreadPoolExecutor(1) as reader:
         waiting = deque(reader.submit(next, items, None) for _ in range(depth))

@@ -1,7 +1,7 @@
 """What heads make of a block of rows, and how far that can be off."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol, Self, runtime_checkable
 
 import numpy as np
@@ -46,19 +46,19 @@ class HasLogits(Protocol):
         ...
 
 
-@runtime_checkable
-class Linear(Protocol):
-    """A head whose logits are x @ weight + bias, so that scoring can do the product itself."""
+@dataclass(frozen=True, eq=False)
+class Weights:
+    """A head of the form logits = x @ weight + bias, so that scoring can do the product itself."""
 
-    @property
-    def weight(self) -> Vectors:
-        """Return (d, c) float32."""
-        ...
+    weight: Vectors = field(repr=False)
+    """(d, c) float32."""
+    bias: Vectors = field(repr=False)
+    """(c,) float32; -inf rules a class out."""
 
-    @property
-    def bias(self) -> Vectors:
-        """Return (c,) float32; -inf rules a class out."""
-        ...
+    def logits(self, block: Vectors) -> Logits:
+        """Return (b, c) float32 for (b, d) float32 unit rows."""
+        logits: Logits = block @ self.weight + self.bias
+        return logits
 
 
 class Answer(Protocol):
@@ -96,6 +96,8 @@ class HostAnswer:
         scores, likeliest = measure.kernel(self.logits)
         if self.error is None:
             return slice(None), scores, 0.0
+        if not self.error < OVERFLOW:
+            return slice(None), scores, np.inf
         return slice(None), scores, measure.slack(self.error, likeliest, self.logits.shape[1])
 
     def scores(self, measure: Measure) -> Floats:
@@ -138,15 +140,12 @@ class Projection:
     """Several heads, each block of rows being read once for all of them."""
 
     def __init__(self, heads: Sequence[HasLogits]) -> None:
-        linear = [head for head in heads if isinstance(head, Linear)]
-        dims = {len(head.weight) for head in linear}
-        if len(dims) > 1:
-            raise ArrayError(f"heads for {sorted(dims)} dimensions cannot share a pass over rows")
-        self._heads = [(h, Reach.of(h) if isinstance(h, Linear) else None) for h in heads]
+        linear = [head for head in heads if isinstance(head, Weights)]
+        self._heads = [(h, Reach.of(h) if isinstance(h, Weights) else None) for h in heads]
         self.is_linear = len(linear) == len(heads)
         weight = np.hstack([head.weight for head in linear]) if linear else np.empty((0, 0))
         bias = np.concatenate([head.bias for head in linear]) if linear else np.empty(0)
-        self._dim = len(weight) if linear else None
+        self._any_linear = bool(linear)
         self._packed = pack_weights(weight.astype(np.float32), bias.astype(np.float32))
         rows = LOGITS // max(1, len(bias)) // LEAST * LEAST
         self.block = min(max(rows, LEAST), BLOCK)
@@ -170,15 +169,10 @@ class Projection:
 
     def _product(self, array: Features | Vectors, places: RowIds) -> tuple[Logits, Scores]:
         """Return the logits of all linear heads side by side, and the rows' squared lengths."""
-        if self._dim is None:
+        if not self._any_linear:
             x = array[places].astype(np.float32)
             with np.errstate(over="ignore"):
                 return x[:, :0], (x * x).sum(axis=1)
-        if self._dim != array.shape[1]:
-            raise ArrayError(
-                f"the head was made for {self._dim} dimensions, the rows have {array.shape[1]}; "
-                "fit it on vectors of the same encoder"
-            )
         if not array.flags.c_contiguous:
             array, places = array[places], np.arange(len(places))
         return product(array, places, self._packed)
@@ -203,7 +197,7 @@ def longest(squares: Scores, features: Rows, rows: RowIds) -> tuple[float, npt.N
 
 def exact_scores(features: Rows, head: HasLogits, measure: Measure) -> Callable[[RowIds], Float64]:
     """Return a function from rows to their scores in float64, which depend on nothing else."""
-    if not isinstance(head, Linear):
+    if not isinstance(head, Weights):
         return lambda rows: measure(head.logits(features[rows].astype(np.float32))).astype(float)
     weight, bias = head.weight.astype(np.float64), head.bias.astype(np.float64)
 
@@ -227,9 +221,8 @@ class Reach(NamedTuple):
     bias: float
 
     @classmethod
-    def of(cls, head: Linear) -> Self:
-        """Measure a head; ArrayError where its weights are not finite."""
-        _check(head)
+    def of(cls, head: Weights) -> Self:
+        """Measure a head."""
         bias = np.abs(head.bias[np.isfinite(head.bias)].astype(np.float64))
         lengths = np.linalg.norm(head.weight.astype(np.float64), axis=0)
         d, c = head.weight.shape
@@ -245,10 +238,24 @@ class Reach(NamedTuple):
         return relative * (length * self.weight + self.bias) + self.dim * 2.0**-148
 
 
-def _check(head: Linear) -> None:
-    wrong = ~np.isfinite(head.weight).all(axis=0) | np.isnan(head.bias) | np.isposinf(head.bias)
-    if wrong.any():
-        raise ArrayError(
-            f"the head's weights for class {np.flatnonzero(wrong)[0]} are not finite, "
-            f"{int(wrong.sum())} of {len(wrong)} classes in all; fit it again"
-        )
+def check_heads(heads: Sequence[HasLogits], d: int) -> None:
+    """Raise ArrayError for a linear head that does not fit rows of `d` dimensions."""
+    for head in heads:
+        if not isinstance(head, Weights):
+            continue
+        shape, biases = head.weight.shape, head.bias.shape
+        if len(shape) != 2 or shape[1] < 1 or biases != shape[1:]:
+            raise ArrayError(
+                f"a head's weights must be (d, c) and its bias (c,), found {shape} and {biases}"
+            )
+        if shape[0] != d:
+            raise ArrayError(
+                f"the head was made for {shape[0]} dimensions, the rows have {d}; "
+                "fit it on vectors of the same encoder"
+            )
+        wrong = ~np.isfinite(head.weight).all(axis=0) | np.isnan(head.bias) | np.isposinf(head.bias)
+        if wrong.any():
+            raise ArrayError(
+                f"the head's weights for class {np.flatnonzero(wrong)[0]} are not finite, "
+                f"{int(wrong.sum())} of {len(wrong)} classes in all; fit it again"
+            )

@@ -52,19 +52,19 @@ class Run:
     ) -> Self:
         """Begin a run, or continue the one in `folder`; RunError where they do not fit.
 
-        `device`, "cpu" or "cuda", is where the pool is scored; it changes no result.
+        `device`, "cpu" or "cuda", is where the pool is scored; linear heads ask for the same rows.
         """
         return cls(folder, config, begin(folder, config, cache), device=device)
 
     @classmethod
-    def open(cls, folder: Path) -> Self:
-        """Continue the run in `folder` on the cache it began with.
+    def open(cls, folder: Path, *, device: str = "cpu") -> Self:
+        """Continue the run in `folder` on the cache it began with; `device` as in `begin`.
 
         Raises RunError where there is none, CacheMissingError where its cache is gone.
         """
         stored = read(folder)
         cache = EmbeddingCache.open(Path(stored["cache"]))
-        return cls(folder, RunConfig(**stored["config"]), load(folder, cache))
+        return cls(folder, RunConfig(**stored["config"]), load(folder, cache), device=device)
 
     def propose(self) -> RowIds:
         """Return the rows to label now, the most wanted first; empty when the run is over.
@@ -112,7 +112,7 @@ class Run:
         head.save(self.head_path(number))
         fitted = time.perf_counter()
         shown = min(5, len(self.data.names))
-        guesses, _ = scoring.shortlist(self._features, self.test, head, shown)
+        guesses, _ = scoring.shortlist(self.data.features, self.test, head, shown)
         right = guesses == self.data.labels[self.test][:, None]
         asked = np.concatenate(batches)
         known = np.array([labels[row] for row in asked.tolist()])

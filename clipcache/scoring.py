@@ -22,9 +22,9 @@ to 320 labels on five sets of real CLIP features, and with AVX-512 without bfloa
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import nullcontext
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -34,7 +34,14 @@ from clipcache.contenders import Contenders, not_a_number
 from clipcache.errors import ArrayError
 from clipcache.features import Rows, Segment, read_ahead, segments
 from clipcache.kernels.measure import Measure
-from clipcache.projection import Accelerated, Block, HasLogits, Projection, exact_scores
+from clipcache.projection import (
+    Accelerated,
+    Block,
+    HasLogits,
+    Projection,
+    check_heads,
+    exact_scores,
+)
 from clipcache.threads import available_threads
 
 
@@ -66,7 +73,7 @@ def top(
     rows : (u,) int64, distinct; sorted, where they are on disk.
     head : linear heads are scored exactly as by a float64 loop; others in float32, as their
         `logits` come.
-    threads : None takes all processors that this process may use.
+    threads : 1 or more; None takes all processors that this process may use.
 
     Returns
     -------
@@ -75,7 +82,7 @@ def top(
     Raises
     ------
     ArrayError naming the rows that are not finite or whose score is NaN: they would be silent
-    winners or losers.
+    winners or losers. Also for rows that do not exist, heads of another width, and a negative `k`.
     """
     return top_each(features, rows, [Query(head, measure, k)], threads=threads)[0]
 
@@ -102,7 +109,7 @@ def top_each(
 def score(
     features: Rows, rows: RowIds, head: HasLogits, measure: Measure, *, threads: int | None = None
 ) -> Scores:
-    """Return the (u,) float32 scores of the given rows; errors as `top`."""
+    """Return the (u,) scores of the given rows, as float32 makes them; errors as `top`."""
     out = np.empty(len(rows), dtype=np.float32)
 
     def visit(block: Block) -> None:
@@ -122,7 +129,7 @@ def shortlist(
 ) -> tuple[Labels, Probs]:
     """Return the `k` likeliest classes of the given rows, for the people who label.
 
-    Errors as `top`, and ArrayError where there are fewer than `k` classes.
+    As float32 makes them. Errors as `top`, and ArrayError where there are fewer than `k` classes.
 
     Returns
     -------
@@ -153,8 +160,13 @@ def _each_block(
 
     Raises ArrayError once everything has been seen, naming the rows that are not finite.
     """
-    rows = np.ascontiguousarray(rows)
-    n = features.shape[0]
+    n, d = features.shape
+    if features.dtype not in (np.float16, np.float32):
+        raise ArrayError(f"rows must be float16 or float32, found {features.dtype}")
+    if rows.dtype.kind not in "iu":
+        raise ArrayError(f"rows are chosen by their numbers, found an array of {rows.dtype}")
+    check_heads(heads, d)
+    rows = np.ascontiguousarray(rows, dtype=np.int64)
     if len(rows) and not 0 <= rows.min() <= rows.max() < n:  # compiled code would read on
         raise ArrayError(f"rows run from {rows.min()} to {rows.max()}, but there are {n}")
     if isinstance(features, Accelerated):
@@ -178,8 +190,10 @@ def _on_processors(
     if not isinstance(features, np.ndarray):
         todo = read_ahead(todo, depth=threads + 1)
 
+    stop = Event()
+
     def work() -> None:
-        while (segment := _next(todo, lock)) is not None:
+        while not stop.is_set() and (segment := _next(todo, lock)) is not None:
             for start in range(0, len(segment.rows), projection.block):
                 part = slice(start, start + projection.block)
                 answers, finite = projection(segment.array, segment.places[part])
@@ -190,9 +204,12 @@ def _on_processors(
 
     # A library's own threads would fight with ours for the processors.
     single = nullcontext() if projection.is_linear else threadpool_limits(1)
-    with single, ThreadPoolExecutor(threads) as workers:
-        for done in [workers.submit(work) for _ in range(threads)]:
-            done.result()
+    with single, closing(todo), ThreadPoolExecutor(threads) as workers:
+        try:
+            for done in [workers.submit(work) for _ in range(threads)]:
+                done.result()
+        finally:
+            stop.set()  # where one has failed, the others need not go on
     return bad
 
 

@@ -10,6 +10,7 @@ class InChunks:
 
     def __init__(self, array: Features | Vectors, chunk_rows: int) -> None:
         self.shape = array.shape
+        self.dtype = array.dtype
         self.chunk_rows = chunk_rows
         self.reads: list[int] = []
         self._array = array

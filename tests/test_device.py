@@ -183,3 +183,26 @@ def test_a_cache_on_disk_and_a_whole_run(
 def test_a_gpu_that_is_not_there_is_an_error() -> None:
     with pytest.raises(DeviceError, match=r"cuda was asked for.*--device cpu"):
         OnDevice(np.ones((2, 2), dtype=np.float16), "cuda")
+
+
+def test_other_devices_and_heads_that_do_not_fit_are_errors(device: str) -> None:
+    x = np.ones((5, 24), dtype=np.float16)
+    with pytest.raises(DeviceError, match="no device 'abacus'"):
+        OnDevice(x, "abacus")
+    narrow = LinearWeights(np.ones((3, 2), np.float32), np.zeros(2, np.float32))
+    with pytest.raises(ArrayError, match="made for 3 dimensions, the rows have 24"):
+        scoring.top(OnDevice(x, device), np.arange(5), narrow, margin, 1)
+
+
+def test_a_product_that_the_user_allows_to_be_coarse_is_not(
+    features: Features, device: str
+) -> None:
+    expected = scoring.top(features, ROWS, head(), margin, 50)[0]
+    allowed = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("medium")
+    try:
+        found = scoring.top(OnDevice(features, device), ROWS, head(), margin, 50)[0]
+        assert torch.get_float32_matmul_precision() == "medium"
+    finally:
+        torch.set_float32_matmul_precision(allowed)
+    np.testing.assert_array_equal(found, expected)

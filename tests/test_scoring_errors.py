@@ -1,5 +1,6 @@
 """What has no score is named; it is never a silent winner or loser."""
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -12,6 +13,7 @@ from clipcache.arrays import Features, Logits, RowIds, Vectors
 from clipcache.errors import ArrayError
 from clipcache.features import Rows
 from clipcache.heads.base import LinearWeights
+from clipcache.kernels.disagreement import disagreement
 from clipcache.kernels.energy import energy
 from clipcache.kernels.entropy import entropy
 from clipcache.kernels.margin import margin
@@ -192,3 +194,78 @@ def test_more_classes_than_there_are_is_an_error() -> None:
     with pytest.raises(ArrayError, match=r"3 classes .* has 2"):
         scoring.shortlist(x, np.arange(10), head, 3)
     assert scoring.shortlist(x, np.arange(10), head, 0)[0].shape == (10, 0)
+
+
+def test_an_energy_whose_parts_overflow_is_still_exact() -> None:
+    x = np.zeros((2, 6), dtype=np.float32)
+    x[0, :5], x[1, 5] = 1e19, 1e17
+    weight = np.zeros((6, 3), dtype=np.float32)
+    weight[:5, 0], weight[5, 0] = [-3e19, -3e19, 3e19, 3e19, 3e19], 3e19
+    head = LinearWeights(weight, np.zeros(3, np.float32))
+    for k in (1, 2):
+        assert scoring.top(x, np.arange(2), head, energy, k)[0].tolist() == [1, 0][:k]
+
+
+def test_a_head_that_only_looks_linear_is_asked_for_its_logits() -> None:
+    class Bent:
+        weight = np.eye(3, dtype=np.float32)
+        bias = np.zeros(3, dtype=np.float32)
+
+        def logits(self, block: Vectors) -> Logits:
+            return -block
+
+    x = np.float16([[5, 0, 0], [5, 5, 0], [0, 0, 5]])
+    rows, _ = scoring.top(x, np.arange(3), Bent(), energy, 1)
+    assert rows.tolist() == [1]
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.int64, np.uint16])
+def test_rows_of_another_type_are_an_error(dtype: type) -> None:
+    with pytest.raises(ArrayError, match="float16 or float32, found"):
+        scoring.score(np.ones((4, 3), dtype=dtype), np.arange(4), linear(3), margin)
+
+
+def test_row_numbers_may_be_of_any_whole_type_but_no_mask() -> None:
+    x = np.ones((4, 3), dtype=np.float16)
+    found, _ = scoring.top(x, np.arange(4, dtype=np.uint8), linear(3), margin, 2)
+    assert found.tolist() == [0, 1]
+    with pytest.raises(ArrayError, match="array of bool"):
+        scoring.top(x, np.ones(4, dtype=np.bool_), linear(3), margin, 2)
+
+
+@pytest.mark.parametrize(
+    ("weight", "bias"), [((3, 0), (0,)), ((3, 5), (1,)), ((3,), (3,)), ((3, 2), (3,))]
+)
+def test_weights_that_make_no_head_are_an_error(
+    weight: tuple[int, ...], bias: tuple[int, ...]
+) -> None:
+    head = LinearWeights(np.ones(weight, np.float32), np.ones(bias, np.float32))
+    with pytest.raises(ArrayError, match=r"must be \(d, c\)"):
+        scoring.score(np.ones((4, 3), dtype=np.float16), np.arange(4), head, margin)
+
+
+def test_fewer_than_no_rows_are_an_error() -> None:
+    with pytest.raises(ArrayError, match="-1 rows"):
+        scoring.top(np.ones((4, 3), dtype=np.float16), np.arange(4), linear(3), margin, -1)
+
+
+def test_logits_that_do_not_divide_among_the_members_are_an_error() -> None:
+    with pytest.raises(ArrayError, match=r"5 logits .* 3 heads"):
+        disagreement(3)(np.zeros((2, 5), dtype=np.float32))
+
+
+def test_after_a_failure_nobody_goes_on_and_no_thread_is_left() -> None:
+    class Failing:
+        calls = 0
+
+        def logits(self, block: Vectors) -> Logits:
+            Failing.calls += 1
+            raise ZeroDivisionError
+
+    pool = InChunks(np.ones((400, 3), dtype=np.float16), 4)
+    before = threading.active_count()
+    with pytest.raises(ZeroDivisionError) as caught:
+        scoring.score(pool, np.arange(400), Failing(), margin, threads=2)
+    assert caught.value is not None
+    assert threading.active_count() == before
+    assert Failing.calls < 20

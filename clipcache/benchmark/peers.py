@@ -27,7 +27,8 @@ def peers(x: Vectors, head: LinearWeights) -> Iterator[tuple[str, Task]]:
     """Yield the name and one query of everyone who is installed: margin, best 10 of all rows."""
     yield "numpy", lambda: numpy_pipeline(x, head)
     yield "torch", lambda: torch_pipeline(torch.from_numpy(x), head)
-    if importlib.util.find_spec("sklearn"):
+    # With fewer than three classes scikit-learn's model is another one.
+    if importlib.util.find_spec("sklearn") and len(head.bias) > 2:
         model = _sklearn(head)
         yield "scikit-learn", lambda: _least_margin(model.predict_proba(x))
         if importlib.util.find_spec("modAL"):
@@ -75,7 +76,8 @@ def products(x: Vectors, head: LinearWeights) -> Iterator[tuple[str, Task]]:
 
 def reading(features: Features | Vectors) -> Task:
     """Return the reading of all bytes alone."""
-    words = features.reshape(-1).view(np.uint64)
+    flat = features.reshape(-1)
+    words = flat[: len(flat) // 4 * 4].view(np.uint64)
     size = 2**18  # 2 MB
 
     def add(starts: range) -> None:

@@ -5,7 +5,6 @@ takes turns, so that a noisy machine is noisy for all; medians are reported.
 """
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -105,14 +104,12 @@ def run_cases(cases: Sequence[Case], folder: Path | None = None) -> Iterator[Tim
         with tempfile.TemporaryDirectory(dir=folder, prefix="clipcache-bench-") as place:
             if case.what == "zarr":
                 pools.on_disk(Path(place) / "pool.zarr", case.rows, case.dim, case.classes)
-            command = [sys.executable, "-m", __name__, json.dumps(asdict(case)), place]
+            command = [sys.executable, "-P", "-m", __name__, json.dumps(asdict(case)), place]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
-                reason = (done.stderr.strip().splitlines() or ["it was killed"])[-1]
-                raise ClipcacheError(
-                    f"the case {case.name} failed with exit status {done.returncode}: {reason}; "
-                    "give --rows a smaller number where memory is short"
-                )
+                killed = "it was killed; give --rows a smaller number where memory is short"
+                reason = (done.stderr.strip().splitlines() or [killed])[-1]
+                raise ClipcacheError(f"the case {case.name} failed: {reason}")
             yield Timing(**json.loads(done.stdout.splitlines()[-1]))
 
 
@@ -203,6 +200,8 @@ def _peak_mb() -> float:
     if status.exists():  # unlike getrusage, this can be reset
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
         return int(line.split()[1]) / 2**10
+    import resource  # not on Windows
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / (2**20 if sys.platform == "darwin" else 2**10)
 

@@ -19,6 +19,7 @@ class StoredEmbeddings:
     def __init__(self, cache: EmbeddingCache, n: int) -> None:
         cache.require_finished()
         self.shape = (n, cache.dim)
+        self.dtype = np.dtype(np.float16)
         self.chunk_rows = cache.chunk_rows
         self._cache = cache
         self._checked: set[int] = set()
@@ -33,9 +34,9 @@ class StoredEmbeddings:
         path = self._cache.path / chunk_file(chunk)
         if chunk not in self._checked:
             self._cache.check("result", chunk)
-            self._checked.add(chunk)
             if not path.exists():
                 self._zeros.add(chunk)
+            self._checked.add(chunk)
         if chunk in self._zeros:
             return np.zeros((self.chunk_rows, self.shape[1]), dtype=np.float16)[: self._left(chunk)]
         try:

@@ -1,7 +1,7 @@
 """What every head promises, and the one form that most of them fit into: a weight matrix."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, Self
 
@@ -12,6 +12,7 @@ from safetensors.numpy import save
 from clipcache.arrays import Labels, Logits, Vectors
 from clipcache.durable import write_file
 from clipcache.errors import ArrayError, RunError
+from clipcache.projection import Weights
 from clipcache.text import LabelText
 
 
@@ -58,18 +59,8 @@ KIND = "clipcache linear head, format 1"
 
 
 @dataclass(frozen=True, eq=False)
-class LinearWeights:
-    """A fitted head of the form logits = x @ weight + bias."""
-
-    weight: Vectors = field(repr=False)
-    """(d, c) float32."""
-    bias: Vectors = field(repr=False)
-    """(c,) float32."""
-
-    def logits(self, block: Vectors) -> Logits:
-        """Return (b, c) float32 for (b, d) float32 unit rows."""
-        logits: Logits = block @ self.weight + self.bias
-        return logits
+class LinearWeights(Weights):
+    """A fitted linear head, as it is kept on disk."""
 
     def save(self, path: Path) -> None:
         """Write weight and bias as safetensors, whole or not at all."""

@@ -5,6 +5,7 @@ import math
 import numpy as np
 
 from clipcache.arrays import Floats
+from clipcache.errors import ArrayError
 from clipcache.kernels.exp import exp
 from clipcache.kernels.jit import kernel
 from clipcache.kernels.measure import Measure
@@ -21,6 +22,8 @@ def disagreement(members: int) -> Measure:
     """
 
     def kernel_of_members(logits: Floats) -> tuple[Floats, Floats]:
+        if logits.shape[1] % members:
+            raise ArrayError(f"{logits.shape[1]} logits cannot be those of {members} heads")
         return _disagreement(logits, members)
 
     return Measure("disagreement", kernel_of_members, _rise, members)

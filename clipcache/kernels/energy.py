@@ -3,27 +3,15 @@
 import numpy as np
 
 from clipcache.arrays import Floats
-from clipcache.kernels.exp import exp
+from clipcache.kernels.exp import exp_sum
 from clipcache.kernels.jit import kernel
 from clipcache.kernels.measure import Measure
 
 
 @kernel
 def _energy(logits: Floats) -> tuple[Floats, Floats]:
-    rows, classes = logits.shape
-    one = logits.dtype.type(1)
-    first = np.full(rows, -np.inf, logits.dtype)
-    total = np.zeros(rows, logits.dtype)
-    for j in range(classes):
-        for i in range(rows):
-            first[i] = logits[i, j] if logits[i, j] > first[i] else first[i]
-    for j in range(classes):
-        for i in range(rows):
-            total[i] += exp(logits[i, j] - first[i])
-    for i in range(rows):
-        first[i] = -(first[i] + np.log(total[i]))
-        total[i] = one / total[i]
-    return first, total
+    first, total = exp_sum(logits)
+    return -(first + np.log(total)), logits.dtype.type(1) / total
 
 
 def _rise(error: float, likeliest: Floats, classes: int) -> float:

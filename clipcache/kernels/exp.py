@@ -11,6 +11,9 @@ import numpy as np
 from numba import types
 from numba.extending import overload
 
+from clipcache.arrays import Floats
+from clipcache.kernels.jit import kernel
+
 F = np.float32
 LOG2_E, LN2_HIGH, LN2_LOW = F(1.44269504), F(0.693359375), F(-2.12194440e-4)
 """ln 2 in two parts: multiples of the first are exact (Cody and Waite 1980)."""
@@ -41,10 +44,26 @@ def _exp_float64(x: Any) -> Any:
 
 
 def _exp_float32(x: Any) -> Any:
-    n = (x * LOG2_E + ROUND) - ROUND
-    r = x - n * LN2_HIGH
+    inside = x if x >= LEAST else LEAST  # also for NaN, which has no integer
+    n = (inside * LOG2_E + ROUND) - ROUND
+    r = inside - n * LN2_HIGH
     r = r - n * LN2_LOW
     series = ((((P0 * r + P1) * r + P2) * r + P3) * r + P4) * r + P5
     power = np.int32((np.int32(n) + BIAS) << SHIFT).view(np.float32)
     result = (series * (r * r) + r + ONE) * power
-    return ZERO if x < LEAST else result
+    return ZERO if x < LEAST else (result if x >= LEAST else x)
+
+
+@kernel
+def exp_sum(logits: Floats) -> tuple[Floats, Floats]:
+    """Return each row's largest logit, and the sum of exp(logit - largest)."""
+    rows, classes = logits.shape
+    first = np.full(rows, -np.inf, logits.dtype)
+    total = np.zeros(rows, logits.dtype)
+    for j in range(classes):
+        for i in range(rows):
+            first[i] = logits[i, j] if logits[i, j] > first[i] else first[i]
+    for j in range(classes):
+        for i in range(rows):
+            total[i] += exp(logits[i, j] - first[i])
+    return first, total

@@ -1,28 +1,16 @@
 """Uncertainty as a low probability of the likeliest class."""
 
-import numpy as np
-
 from clipcache.arrays import Floats
-from clipcache.kernels.exp import exp
+from clipcache.kernels.exp import exp_sum
 from clipcache.kernels.jit import kernel
 from clipcache.kernels.measure import Measure
 
 
 @kernel
 def _least_confidence(logits: Floats) -> tuple[Floats, Floats]:
-    rows, classes = logits.shape
-    one = logits.dtype.type(1)
-    first = np.full(rows, -np.inf, logits.dtype)
-    total = np.zeros(rows, logits.dtype)
-    for j in range(classes):
-        for i in range(rows):
-            first[i] = logits[i, j] if logits[i, j] > first[i] else first[i]
-    for j in range(classes):
-        for i in range(rows):
-            total[i] += exp(logits[i, j] - first[i])
-    for i in range(rows):
-        total[i] = one / total[i]
-    return one - total, total
+    _, total = exp_sum(logits)
+    likeliest = logits.dtype.type(1) / total
+    return logits.dtype.type(1) - likeliest, likeliest
 
 
 def _rise(error: float, likeliest: Floats, classes: int) -> Floats:

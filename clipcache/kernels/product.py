@@ -12,6 +12,7 @@ The sums run over the dimensions in one order. So a row's logits depend on the r
 alone: not on the rows beside it, on the size of a block or on the number of threads.
 """
 
+import platform
 from typing import Any, NamedTuple
 
 import llvmlite.binding as llvm
@@ -45,7 +46,14 @@ def _tile() -> Tile:
     return Tile(lanes=4, vectors=2, classes=4)  # 8 of 16
 
 
+def _reads_half() -> bool:
+    """Return whether the processor widens float16 itself; without F16C LLVM calls a library."""
+    x86 = platform.machine().lower() in ("x86_64", "amd64", "i386", "i686")
+    return not x86 or bool(llvm.get_host_cpu_features().get("f16c"))
+
+
 TILE = _tile()
+READS_HALF = _reads_half()
 LANES, PANEL = TILE.lanes, TILE.lanes * TILE.vectors
 """Rows in a vector, and in a panel."""
 DEPTH = 128
@@ -98,6 +106,8 @@ def product(
         lies within `roundings(d)` 2^-24 (|x| |w| + |bias|) of x . w + bias, to first order.
     squares : (b,) float32, |x|^2; not finite where x is not.
     """
+    if features.dtype == np.float16 and not READS_HALF:
+        features, rows = features[rows].astype(np.float32), np.arange(len(rows))
     if interpreted():  # LLVM's language has no interpreter
         return _interpreted(features, rows, weights)
     logits = np.empty((len(weights.bias), len(rows)), dtype=np.float32)

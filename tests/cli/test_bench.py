@@ -60,7 +60,7 @@ def test_a_case_that_dies_is_an_error_in_one_line() -> None:
     done = bench("--rows", "300", "--dim", "8", "--classes", "2", "--device", "cuda")
     assert done.returncode == 1
     assert done.stderr.count("\n") == 1
-    assert done.stderr.startswith("error: the case 300 x 2, in memory failed")
+    assert done.stderr.startswith("error: the case 300 x 2, in memory failed: ")
     assert "--device cpu" in done.stderr
 
 

@@ -180,11 +180,12 @@ for d, c, n in [(1, 1, 1), (37, 9, 50), (130, 5, 24), (16, 8, 100)]:
 @pytest.mark.parametrize(
     ("features", "tile", "kind"),
     [
+        ("{'avx': True, 'f16c': True}", "8, 3, 4", "float16"),
         ("{'avx': True}", "8, 3, 4", "float16"),
         ("{'neon': True}", "4, 3, 8", "float16"),
-        ("{}", "4, 2, 4", "float32"),
+        ("{}", "4, 2, 4", "float16"),
     ],
-    ids=["avx", "neon", "neither"],
+    ids=["avx with halves", "avx", "neon", "neither"],
 )
 def test_processors_with_other_registers_get_the_same_logits(
     tmp_path: Path, features: str, tile: str, kind: str
