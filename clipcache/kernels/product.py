@@ -186,7 +186,9 @@ def _product(
                     _multiply(source, columns, target, depth, width, min(ahead, fetched))
                     ahead += depth * LINE
         if not whole:
-            logits[:, start:] = rest[:, : len(rows) - start]
+            for j in range(len(bias)):
+                for i in range(len(rows) - start):
+                    logits[j, start + i] = rest[j, i]
 
 
 @instructions
