@@ -137,6 +137,8 @@ class _Weights:
             logits = torch.addmm(self._bias, x, self._weight)
         finally:
             torch.set_float32_matmul_precision(allowed)
+        if error >= OVERFLOW:
+            logits[:] = torch.nan
         return DeviceAnswer(logits, error)
 
 
@@ -145,14 +147,12 @@ class DeviceAnswer:
     """An answer on the device; only what was asked for leaves it."""
 
     logits: torch.Tensor
-    """(b, c) float32."""
+    """(b, c) float32; NaN where they may have been too large for that."""
     error: float
 
     def rivals(self, measure: Measure, k: int) -> tuple[RowIds | slice, Floats, Floats | float]:
         """Return the places, scores and slack of those that may be among the best `k`."""
         scores, likeliest = _measure(measure, self.logits)
-        if not self.error < OVERFLOW:
-            return slice(None), scores.cpu().numpy(), np.inf
         slack = measure.slack(self.error, likeliest, self.logits.shape[1])
         low = torch.nan_to_num(scores - slack, nan=-torch.inf, posinf=torch.inf)
         floor = low.topk(min(max(k, 1), len(low))).values[-1]
@@ -161,9 +161,7 @@ class DeviceAnswer:
         return place.cpu().numpy(), scores[place].cpu().numpy(), wide
 
     def scores(self, measure: Measure) -> Floats:
-        """Return (b,) float32 scores; NaN where logits may have been too large for float32."""
-        if not self.error < OVERFLOW:
-            return np.full(len(self.logits), np.nan, dtype=np.float32)
+        """Return (b,) float32 scores."""
         scores: Floats = _measure(measure, self.logits)[0].cpu().numpy()
         return scores
 
@@ -174,8 +172,6 @@ class DeviceAnswer:
         # A stable sort, so that of equal logits the lower class comes first.
         order = torch.sort(self.logits, dim=1, descending=True, stable=True).indices[:, :k]
         probs = torch.softmax(self.logits, dim=1).gather(1, order)
-        if not self.error < OVERFLOW:
-            probs[:] = torch.nan
         return order.cpu().numpy(), probs.cpu().numpy()
 
 

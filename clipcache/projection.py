@@ -86,7 +86,7 @@ class HostAnswer:
     """An answer in memory."""
 
     logits: Logits
-    """(b, c) float32."""
+    """(b, c) float32; NaN where they may have been too large for that."""
     error: float | None
     """How far any of them may be from the exact one; None where nothing is known, so that these
     logits count as exact."""
@@ -96,24 +96,17 @@ class HostAnswer:
         scores, likeliest = measure.kernel(self.logits)
         if self.error is None:
             return slice(None), scores, 0.0
-        if not self.error < OVERFLOW:
-            return slice(None), scores, np.inf
         return slice(None), scores, measure.slack(self.error, likeliest, self.logits.shape[1])
 
     def scores(self, measure: Measure) -> Floats:
-        """Return (b,) float32 scores; NaN where logits may have been too large for float32."""
-        if self.error is not None and not self.error < OVERFLOW:
-            return np.full(len(self.logits), np.nan, dtype=np.float32)
+        """Return (b,) float32 scores."""
         return measure(self.logits)
 
     def shortlist(self, k: int) -> tuple[Labels, Probs]:
         """Return (b, k) classes, the likeliest first, and their probabilities."""
         if k > self.logits.shape[1]:
             raise ArrayError(f"{k} classes were asked for, the head has {self.logits.shape[1]}")
-        classes, probs = likeliest(self.logits, k)
-        if self.error is not None and not self.error < OVERFLOW:
-            probs[:] = np.nan
-        return classes, probs
+        return likeliest(self.logits, k)
 
 
 class Block(NamedTuple):
@@ -139,13 +132,12 @@ class Accelerated(Protocol):
 class Projection:
     """Several heads, each block of rows being read once for all of them."""
 
-    def __init__(self, heads: Sequence[HasLogits]) -> None:
+    def __init__(self, heads: Sequence[HasLogits], d: int) -> None:
         linear = [head for head in heads if isinstance(head, Weights)]
         self._heads = [(h, Reach.of(h) if isinstance(h, Weights) else None) for h in heads]
         self.is_linear = len(linear) == len(heads)
-        weight = np.hstack([head.weight for head in linear]) if linear else np.empty((0, 0))
-        bias = np.concatenate([head.bias for head in linear]) if linear else np.empty(0)
-        self._any_linear = bool(linear)
+        weight = np.hstack([np.empty((d, 0)), *(head.weight for head in linear)])
+        bias = np.concatenate([np.empty(0), *(head.bias for head in linear)])
         self._packed = pack_weights(weight.astype(np.float32), bias.astype(np.float32))
         rows = LOGITS // max(1, len(bias)) // LEAST * LEAST
         self.block = min(max(rows, LEAST), BLOCK)
@@ -154,28 +146,23 @@ class Projection:
         self, array: Features | Vectors, places: RowIds
     ) -> tuple[list[HostAnswer], npt.NDArray[np.bool_]]:
         """Return each head's answer for the rows at `places`, and which rows are finite."""
-        logits, squares = self._product(array, places)
+        rows, at = array, places
+        if not array.flags.c_contiguous:
+            rows, at = array[places], np.arange(len(places))
+        logits, squares = product(rows, at, self._packed)  # of all linear heads side by side
         length, finite = longest(squares, array, places)
         answers, column = [], 0
         for head, reach in self._heads:
             if reach:
                 stop = column + reach.classes
                 error = reach.error(length, roundings(reach.dim))
+                if error >= OVERFLOW:
+                    logits[:, column:stop] = np.nan
                 answers.append(HostAnswer(logits[:, column:stop], error))
                 column = stop
             else:
                 answers.append(HostAnswer(head.logits(array[places].astype(np.float32)), None))
         return answers, finite
-
-    def _product(self, array: Features | Vectors, places: RowIds) -> tuple[Logits, Scores]:
-        """Return the logits of all linear heads side by side, and the rows' squared lengths."""
-        if not self._any_linear:
-            x = array[places].astype(np.float32)
-            with np.errstate(over="ignore"):
-                return x[:, :0], (x * x).sum(axis=1)
-        if not array.flags.c_contiguous:
-            array, places = array[places], np.arange(len(places))
-        return product(array, places, self._packed)
 
 
 def longest(squares: Scores, features: Rows, rows: RowIds) -> tuple[float, npt.NDArray[np.bool_]]:

@@ -184,7 +184,7 @@ def _on_processors(
     visit: Callable[[Block], None],
     threads: int,
 ) -> list[RowIds]:
-    projection = Projection(heads)
+    projection = Projection(heads, features.shape[1])
     bad: list[RowIds] = []
     todo, lock = segments(features, rows), Lock()
     if not isinstance(features, np.ndarray):

@@ -111,11 +111,19 @@ def product(
     if interpreted():  # LLVM's language has no interpreter
         return _interpreted(features, rows, weights)
     logits = np.empty((len(weights.bias), len(rows)), dtype=np.float32)
-    squares = np.empty(-(-len(rows) // STRIP) * STRIP, dtype=np.float32)
+    squares = np.empty(len(rows), dtype=np.float32)
     bits = features.view(np.uint16 if features.dtype == np.float16 else np.uint32)
     panels = np.empty(DEPTH * STRIP + LINE // 4, dtype=np.float32)
-    _product(bits, rows, weights.weight, weights.bias, logits, squares, panels)
-    return logits[: weights.classes].T, squares[: len(rows)]
+    whole = len(rows) // STRIP * STRIP
+    _product(bits, rows[:whole], weights.weight, weights.bias, logits, squares, panels)
+    if whole < len(rows):  # rows that do not fill a strip, again and again until they do
+        rest = np.resize(rows[whole:], STRIP)
+        last = np.empty((len(weights.bias), STRIP), dtype=np.float32)
+        lengths = np.empty(STRIP, dtype=np.float32)
+        _product(bits, rest, weights.weight, weights.bias, last, lengths, panels)
+        logits[:, whole:] = last[:, : len(rows) - whole]
+        squares[whole:] = lengths[: len(rows) - whole]
+    return logits[: weights.classes].T, squares
 
 
 def roundings(d: int) -> int:
@@ -140,29 +148,21 @@ def _interpreted(
 def _product(
     bits: Any, rows: RowIds, weight: Any, bias: Any, logits: Any, squares: Any, panels: Any
 ) -> None:
+    """Fill in logits and squares; `rows` are whole strips."""
     groups, dims, classes = weight.shape
-    d, size = bits.shape[1], bits.itemsize
+    d, size, width = bits.shape[1], bits.itemsize, logits.shape[1]
     aligned = panels.ctypes.data + (-panels.ctypes.data) % LINE
-    blank = np.zeros(dims, dtype=bits.dtype)  # stands for the rows that a last panel lacks
     tail = np.zeros((STRIP, LANES), dtype=bits.dtype)  # the last dimensions, filled up with zeros
     where = np.empty(STRIP, dtype=np.int64)
-    rest = np.empty((len(bias), STRIP), dtype=np.float32)  # the logits of a last strip with gaps
     for start in range(0, len(rows), STRIP):
         for i in range(STRIP):
-            there = start + i < len(rows)
-            where[i] = bits.ctypes.data + rows[start + i] * d * size if there else blank.ctypes.data
+            where[i] = bits.ctypes.data + rows[start + i] * d * size
             squares[start + i] = 0.0
             for j in range(d - d % LANES, d):
-                tail[i, j % LANES] = bits[rows[start + i], j] if there else 0
-        whole = start + STRIP <= len(rows)
-        out = logits.ctypes.data + start * 4 if whole else rest.ctypes.data
-        width = len(rows) if whole else STRIP
+                tail[i, j % LANES] = bits[rows[start + i], j]
         for j in range(len(bias)):
             for i in range(STRIP):
-                if whole:
-                    logits[j, start + i] = bias[j]
-                else:
-                    rest[j, i] = bias[j]
+                logits[j, start + i] = bias[j]
         ahead = bits.ctypes.data + rows[min(start + STRIP, len(rows) - 1)] * d * size
         fetched = ahead + STRIP * d * size
         for first in range(0, dims, DEPTH):
@@ -182,13 +182,9 @@ def _product(
                     # The next rows are on their way while these are worked on. Where the guess is
                     # wrong (rows need not lie side by side), nothing but the reading is lost.
                     source = aligned + i * DEPTH * 4
-                    target = out + (g * classes * width + i) * 4
+                    target = logits.ctypes.data + (g * classes * width + start + i) * 4
                     _multiply(source, columns, target, depth, width, min(ahead, fetched))
                     ahead += depth * LINE
-        if not whole:
-            for j in range(len(bias)):
-                for i in range(len(rows) - start):
-                    logits[j, start + i] = rest[j, i]
 
 
 @instructions
