@@ -24,6 +24,7 @@ from clipcache.run import Run
 from clipcache.run_folder import RunConfig
 from clipcache.tiny.garments import CLASSES
 from clipcache.tiny.render import render
+from clipcache.whitening import PoolSample
 
 LARGEST, SMALLEST = 400, 20
 """Pool images of the most and the least frequent class; those between fall geometrically."""
@@ -107,7 +108,8 @@ def _first_picks(run: Run, cache: EmbeddingCache, images: Path) -> list[Pick]:
     """Return the first batch that a run chose, with what its head thought of each image."""
     head = LinearWeights.load(run.head_path(0))
     start, rows = run.store.batches()[:2]
-    pool = Pool(run.data.features, head, rows, labeled=start, labels=run.data.labels[start])
+    sample = PoolSample(run.data.features, rows)
+    pool = Pool(run.data.features, head, rows, start, run.data.labels[start], sample)
     keys = cache.keys()
     return [
         Pick(

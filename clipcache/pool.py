@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
+from scipy.special import softmax
 
 from clipcache import features, scoring
 from clipcache.arrays import Labels, Probs, RowIds, Scores, Vectors
@@ -16,6 +17,7 @@ from clipcache.committee import dropout_committee
 from clipcache.features import Rows
 from clipcache.kernels.measure import Measure
 from clipcache.projection import HasLogits
+from clipcache.whitening import PoolSample
 
 BLOCK = 2048
 """Rows that `blocks` hands out at a time."""
@@ -41,6 +43,8 @@ class Pool:
     """(l,) int64: the rows whose label is known."""
     labels: Labels
     """(l,) int64: their classes."""
+    sample: PoolSample = field(repr=False)
+    """Rows of the whole pool, labelled ones among them, that say how images lie."""
     clock: Clock = field(default_factory=Clock, repr=False)
 
     def top(self, measure: Measure, m: int) -> tuple[RowIds, Scores]:
@@ -64,6 +68,15 @@ class Pool:
     def embeddings(self, rows: RowIds) -> Vectors:
         """Return the (m, d) float32 vectors of some rows."""
         return self.features[rows].astype(np.float32)
+
+    def whitened(self, rows: RowIds) -> Vectors:
+        """Return the (m, d) float32 unit vectors of some rows in the whitened space."""
+        return self.sample.whitening(self.embeddings(rows))
+
+    def probs(self, rows: RowIds) -> Probs:
+        """Return the (m, c) float32 probabilities of some rows."""
+        probs: Probs = softmax(self.head.logits(self.embeddings(rows)), axis=1)
+        return probs
 
     def blocks(self) -> Iterator[tuple[RowIds, Vectors]]:
         """Yield all unlabelled rows and their float32 vectors, a block at a time."""

@@ -21,8 +21,9 @@ from clipcache.pool import Pool
 from clipcache.run_folder import RunConfig, begin, load, read
 from clipcache.starts import choose_start
 from clipcache.strategies.base import Strategy
+from clipcache.whitening import PoolSample
 
-EVALUATION, START, SUBSAMPLE, SELECTION, FIT = range(5)
+EVALUATION, START, SUBSAMPLE, SELECTION, FIT, SAMPLE = range(6)
 """What a random generator is for: each purpose and round has its own, so that runs with one seed
 share their start and their evaluation images, whatever else differs."""
 
@@ -42,6 +43,7 @@ class Run:
         self._strategy: Strategy = registry.load("strategies", config.strategy)()
         self._head: Head = registry.load("heads", config.head)()
         self.pool = data.pool[data.labels[data.pool] >= 0]
+        self._sample = PoolSample.draw(data.features, self.pool, rng=self._rng(SAMPLE, 0))
         test = data.test[data.labels[data.test] >= 0]
         size = len(test) if config.eval_size is None else config.eval_size
         self.test = np.sort(self._rng(EVALUATION, 0).choice(test, size=size, replace=False))
@@ -117,7 +119,7 @@ class Run:
         asked = np.concatenate(batches)
         known = np.array([labels[row] for row in asked.tolist()])
         unlabeled = np.setdiff1d(self.pool, asked)
-        pool = Pool(self._features, head, unlabeled, labeled=asked, labels=known)
+        pool = Pool(self._features, head, unlabeled, asked, known, self._sample)
         rows = asked[:0]
         selecting = time.perf_counter()
         if number < self.config.rounds:
@@ -146,6 +148,7 @@ class Run:
             text=self.data.text,
             rng=self._rng(FIT, number),
             start=start,
+            pool=self._sample,
         )
 
     def _select(self, pool: Pool, number: int) -> RowIds:

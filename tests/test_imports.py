@@ -22,7 +22,7 @@ FLOORS = (
     ("contenders", "features", "images", "kernels", "metrics", "stats"),
     ("encoders", "projection"),
     ("committee", "device"),
-    ("scoring", "starts", "text"),
+    ("scoring", "starts", "text", "whitening"),
     ("pool",),
     ("cache", "heads", "labels", "oracles", "strategies"),
     ("dataset", "listing"),

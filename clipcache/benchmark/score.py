@@ -29,6 +29,7 @@ from clipcache.heads.linear import Linear
 from clipcache.kernels.margin import margin
 from clipcache.pool import Pool
 from clipcache.scoring import Query
+from clipcache.whitening import PoolSample
 
 REPORT_ROWS = 246_841
 """The pool of the report that this project began with."""
@@ -182,7 +183,8 @@ def _round(features: Rows, rows: RowIds, labels: RowIds, classes: int) -> Task:
     def one_round() -> RowIds:
         x = features[chosen].astype(np.float32)
         head = Linear().fit(x, known, n_classes=classes, text=None, rng=rng)
-        return Pool(features, head, rest, chosen, known).top(margin, K)[0]
+        sample = PoolSample(features, rest)
+        return Pool(features, head, rest, chosen, known, sample).top(margin, K)[0]
 
     return one_round
 

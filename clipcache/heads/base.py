@@ -14,6 +14,7 @@ from clipcache.durable import write_file
 from clipcache.errors import ArrayError, RunError
 from clipcache.projection import Weights
 from clipcache.text import LabelText
+from clipcache.whitening import PoolSample
 
 
 class FittedHead(Protocol):
@@ -40,6 +41,7 @@ class Head(Protocol):
         text: LabelText | None,
         rng: np.random.Generator,
         start: "LinearWeights | None" = None,
+        pool: PoolSample | None = None,
     ) -> FittedHead:
         """Fit to labelled vectors.
 
@@ -50,6 +52,7 @@ class Head(Protocol):
         n_classes : c, the width of the logits.
         text : the class names' vectors, where the cache has them.
         start : weights to go on from; a head without an iterative fit ignores it.
+        pool : rows whose labels nobody knows, for heads that learn from them as well.
         """
         ...
 

@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from clipcache.arrays import Float64, Labels, Vectors
 from clipcache.heads.base import LinearWeights, check_training_set
 from clipcache.text import LabelText
+from clipcache.whitening import PoolSample
 
 __all__ = ["Linear"]
 
@@ -38,6 +39,7 @@ class Linear:
         text: LabelText | None,
         rng: np.random.Generator,
         start: LinearWeights | None = None,
+        pool: PoolSample | None = None,
     ) -> LinearWeights:
         """Return the fitted weights; `start` is where the search begins, zero without it."""
         check_training_set(x, y, n_classes)

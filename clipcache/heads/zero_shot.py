@@ -8,6 +8,7 @@ from clipcache.arrays import Labels, Vectors
 from clipcache.errors import RunError
 from clipcache.heads.base import LinearWeights
 from clipcache.text import LabelText
+from clipcache.whitening import PoolSample
 
 __all__ = ["ZeroShot"]
 
@@ -25,6 +26,7 @@ class ZeroShot:
         text: LabelText | None,
         rng: np.random.Generator,
         start: LinearWeights | None = None,
+        pool: PoolSample | None = None,
     ) -> LinearWeights:
         """Return the text vectors as weights; RunError where the cache has none."""
         if text is None:

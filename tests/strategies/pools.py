@@ -5,6 +5,7 @@ import numpy as np
 from clipcache.arrays import Logits, Vectors
 from clipcache.heads.base import LinearWeights
 from clipcache.pool import Pool
+from clipcache.whitening import PoolSample
 
 NONE = np.empty(0, dtype=np.int64)
 
@@ -17,7 +18,8 @@ def pool_of(logits: Logits) -> Pool:
     features = np.asarray(logits, dtype=np.float16)
     c = features.shape[1]
     head = LinearWeights(np.eye(c, dtype=np.float32), np.zeros(c, dtype=np.float32))
-    return Pool(features, head, np.arange(len(features)), labeled=NONE, labels=NONE)
+    rows = np.arange(len(features))
+    return Pool(features, head, rows, NONE, NONE, PoolSample(features, rows))
 
 
 def random_pool(n: int = 400, d: int = 12, c: int = 5) -> Pool:
@@ -34,7 +36,9 @@ def random_pool(n: int = 400, d: int = 12, c: int = 5) -> Pool:
     features[failed] = np.nan
     weight = (4 * rng.standard_normal((d, c))).astype(np.float32)
     head = LinearWeights(weight, rng.standard_normal(c).astype(np.float32))
-    pool = Pool(features, head, np.sort(unlabeled), labeled, rng.integers(0, c, len(labeled)))
+    sample = PoolSample(features, np.sort(np.concatenate([labeled, unlabeled])))
+    labels = rng.integers(0, c, len(labeled))
+    pool = Pool(features, head, np.sort(unlabeled), labeled, labels, sample)
     for array in (features, pool.unlabeled, labeled, pool.labels, head.weight, head.bias):
         array.setflags(write=False)
     return pool

@@ -3,6 +3,7 @@ import numpy as np
 from clipcache.heads.base import LinearWeights
 from clipcache.pool import Pool
 from clipcache.strategies.bald import Bald
+from clipcache.whitening import PoolSample
 from tests.strategies.pools import NONE
 
 
@@ -18,7 +19,7 @@ def test_rows_that_hang_on_single_dimensions_come_before_undecided_ones() -> Non
     weight[0, 0], weight[1, 1] = 1.0, 1.0
     weight[2:, 0] = 1.0
     head = LinearWeights(weight, np.zeros(2, dtype=np.float32))
-    pool = Pool(features, head, np.arange(5), labeled=NONE, labels=NONE)
+    pool = Pool(features, head, np.arange(5), NONE, NONE, PoolSample(features, np.arange(5)))
     for seed in range(5):
         rows = Bald(members=9).select(pool, 1, rng=np.random.default_rng(seed))
         assert rows.tolist() == [2]
@@ -30,7 +31,7 @@ def test_members_are_drawn_with_the_given_generator() -> None:
     head = LinearWeights(
         rng.standard_normal((16, 4)).astype(np.float32), np.zeros(4, dtype=np.float32)
     )
-    pool = Pool(features, head, np.arange(300), labeled=NONE, labels=NONE)
+    pool = Pool(features, head, np.arange(300), NONE, NONE, PoolSample(features, np.arange(300)))
     first, again, other = (
         Bald().select(pool, 20, rng=np.random.default_rng(seed)).tolist() for seed in (1, 1, 2)
     )

@@ -109,7 +109,7 @@ def test_inputs_are_untouched(strategy: Strategy, pool: Pool) -> None:
 
 def test_a_pool_is_frozen_and_holds_no_true_labels(pool: Pool) -> None:
     names = {f.name for f in fields(Pool)}
-    assert names == {"features", "head", "unlabeled", "labeled", "labels", "clock"}
+    assert names == {"features", "head", "unlabeled", "labeled", "labels", "sample", "clock"}
     assert len(pool.labels) == len(pool.labeled) < len(pool.features)
     with pytest.raises(FrozenInstanceError):
         pool.unlabeled = pool.labeled  # type: ignore[misc]
