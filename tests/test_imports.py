@@ -19,7 +19,7 @@ CLI = PACKAGE.parent / "cli"
 FLOORS = (
     ("errors",),
     ("arrays", "durable", "registry", "threads", "tiny"),
-    ("contenders", "features", "images", "kernels", "metrics", "stats"),
+    ("contenders", "features", "images", "kernels", "metrics", "neighbors", "stats"),
     ("encoders", "projection"),
     ("committee", "device"),
     ("scoring", "starts", "text", "whitening"),
@@ -40,6 +40,7 @@ that neighbours on a floor (strategies, heads, oracles, cache) do not know each 
 FLOOR_OF = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 
 DOORS = {
+    "faiss": {"neighbors"},
     "zarr": {"cache"},
     "sqlite3": {"labels"},
     "llvmlite": {"kernels"},
