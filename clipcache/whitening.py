@@ -71,15 +71,32 @@ class PoolSample:
         return cls(features, rows)
 
     @cached_property
-    def vectors(self) -> Vectors:
-        """(p, d) float32 rows; those with a NaN or an infinity are left out."""
+    def _clean(self) -> tuple[RowIds, Vectors]:
         x = self.features[self.rows].astype(np.float32)
-        return x[np.isfinite(x).all(axis=1)]
+        finite = np.isfinite(x).all(axis=1)
+        rows, x = self.rows[finite], np.ascontiguousarray(x[finite])
+        _, first = np.unique(x.view(f"V{x.itemsize * x.shape[1]}"), return_index=True)
+        first.sort()
+        return rows[first], x[first]
+
+    @property
+    def distinct(self) -> RowIds:
+        """(p,) the rows, without those that hold a NaN or an infinity, and without copies.
+
+        Ten thousand copies of one image say no more about the spread of images than one does.
+        """
+        return self._clean[0]
+
+    @property
+    def vectors(self) -> Vectors:
+        """(p, d) float32: the `distinct` rows."""
+        return self._clean[1]
 
     @cached_property
     def mean(self) -> Vectors:
         """(d,) float32."""
-        mean: Vectors = self.vectors.mean(axis=0, dtype=np.float64).astype(np.float32)
+        total = self.vectors.sum(axis=0, dtype=np.float64)
+        mean: Vectors = (total / max(len(self.vectors), 1)).astype(np.float32)
         return mean
 
     @cached_property

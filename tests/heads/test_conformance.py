@@ -10,6 +10,7 @@ from clipcache import registry
 from clipcache.arrays import Labels, Vectors
 from clipcache.errors import ClipcacheError, RunError
 from clipcache.heads.base import FittedHead, Head, LinearWeights
+from clipcache.whitening import PoolSample
 from tests.synthetic import text
 
 D, C = 24, 6
@@ -31,13 +32,14 @@ X = unit_rows(90)
 Y: Labels = np.arange(90) % C
 Y.setflags(write=False)
 BLOCK = unit_rows(333, seed=1)
+POOL = PoolSample(BLOCK, np.arange(333))
 
 
 def fit(head: Head, y: Labels = Y, start: LinearWeights | None = None) -> FittedHead:
     words = text(C, D)
     words.vectors.setflags(write=False)
     rng = np.random.default_rng(4)
-    return head.fit(X[: len(y)], y, n_classes=C, text=words, rng=rng, start=start)
+    return head.fit(X[: len(y)], y, n_classes=C, text=words, rng=rng, start=start, pool=POOL)
 
 
 def test_is_a_frozen_dataclass_with_defaults(head: Head) -> None:
@@ -102,7 +104,7 @@ def test_a_problem_of_one_class_can_be_fitted(head: Head) -> None:
     words = text(1, D)
     y = np.zeros(9, dtype=np.int64)
     rng = np.random.default_rng(0)
-    fitted = head.fit(X[:9], y, n_classes=1, text=words, rng=rng)
+    fitted = head.fit(X[:9], y, n_classes=1, text=words, rng=rng, pool=POOL)
     assert fitted.logits(BLOCK).shape == (333, 1)
 
 
