@@ -104,7 +104,9 @@ class Run:
     def _start(self) -> RowIds:
         labels = self.data.labels[self.pool]
         rng = self._rng(START, 0)
-        return choose_start(self.config.init, self.pool, labels, self.data.names, rng=rng)
+        return choose_start(
+            self.config.init, self.pool, labels, self.data.names, self._sample, rng=rng
+        )
 
     def _close(self, batches: list[RowIds], labels: dict[int, int]) -> tuple[RowIds, Round]:
         """Fit and evaluate on the labels so far, then choose the next batch, if there is one."""

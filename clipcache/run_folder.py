@@ -12,14 +12,12 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import numpy as np
-
 from clipcache import registry
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.durable import write_file
 from clipcache.errors import RunError
-from clipcache.starts import choose_start
+from clipcache.starts import start_size
 
 FORMAT = 1
 
@@ -139,9 +137,8 @@ def check(config: RunConfig, data: Dataset) -> None:
     if config.eval_size is not None and not 1 <= config.eval_size <= len(test):
         raise RunError(f"--eval-size {config.eval_size}, but there are {len(test)} test images")
     pool = data.pool[data.labels[data.pool] >= 0]
-    rng = np.random.default_rng(config.seed)
-    first = choose_start(config.init, pool, data.labels[pool], data.names, rng=rng)
-    wanted = len(first) + config.batch * config.rounds
+    first = start_size(config.init, data.labels[pool], data.names)
+    wanted = first + config.batch * config.rounds
     if wanted > len(pool):
         raise RunError(
             f"{config.rounds} rounds of {config.batch} after --init {config.init} need {wanted} "

@@ -6,6 +6,42 @@ import numpy as np
 
 from clipcache.arrays import Labels, RowIds
 from clipcache.errors import RunError
+from clipcache.neighbors import kmeans
+from clipcache.whitening import PoolSample
+
+KINDS = ("kmeans", "random", "stratified")
+
+
+def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
+    """Return how many rows `choose_start` will choose.
+
+    Parameters
+    ----------
+    spec : "kmeans:40" (the images in the middle of so many clusters), "random:40" (any so many), or
+        "stratified:3" (so many of each class, as in the report; needs known labels).
+    labels : (u,) classes of the rows to choose from, -1 unknown; only "stratified" looks at them.
+    names : the class names.
+
+    Raises RunError for another spec, and where a class or the pool has too few images.
+    """
+    kind, _, text = spec.partition(":")
+    if kind not in KINDS or not text.isdecimal() or int(text) < 1:
+        raise RunError(
+            f"--init {spec} is not understood; give kmeans:40, random:40 or stratified:3, say"
+        )
+    count = int(text)
+    if kind != "stratified":
+        if count > len(labels):
+            raise RunError(f"--init {spec} asks for more images than the pool has ({len(labels)})")
+        return count
+    for index, name in enumerate(names):
+        found = int((labels == index).sum())
+        if found < count:
+            raise RunError(
+                f"--init {spec} needs {count} images of each class, but the pool has "
+                f"{found} of {name!r}; ask for fewer, or use random:N"
+            )
+    return count * len(names)
 
 
 def choose_start(
@@ -13,41 +49,36 @@ def choose_start(
     rows: RowIds,
     labels: Labels,
     names: Sequence[str],
+    sample: PoolSample,
     *,
     rng: np.random.Generator,
 ) -> RowIds:
-    """Return the first rows to label.
+    """Return the first rows to label, of the (u,) `rows` with their (u,) `labels`.
 
-    Parameters
-    ----------
-    spec : "stratified:3" (so many of each class, as in the report; needs known labels) or
-        "random:120" (so many of all).
-    rows : (u,) the rows to choose from.
-    labels : (u,) their classes, -1 unknown; only "stratified" looks at them.
-    names : the class names, for messages.
-
-    Raises RunError for another spec, and where a class or the pool has too few images.
+    `sample` is of the same rows. For the rest, and for errors, see `start_size`.
     """
-    kind, _, count = spec.partition(":")
-    if kind not in ("stratified", "random") or not count.isdecimal() or int(count) < 1:
-        raise RunError(f"--init {spec} is not understood; give stratified:3 or random:120, say")
-    if kind == "stratified":
-        return _stratified(int(count), rows, labels, names, rng)
-    if int(count) > len(rows):
-        raise RunError(f"--init {spec} asks for more images than the pool has ({len(rows)})")
-    return rng.choice(rows, size=int(count), replace=False)
+    size = start_size(spec, labels, names)
+    kind = spec.partition(":")[0]
+    if kind == "kmeans":
+        return _middles(size, rows, sample, rng)
+    if kind == "random":
+        return rng.choice(rows, size=size, replace=False)
+    each = size // max(len(names), 1)
+    members = [rows[labels == index] for index in range(len(names))]
+    return np.concatenate([rng.choice(of, size=each, replace=False) for of in members])
 
 
-def _stratified(
-    each: int, rows: RowIds, labels: Labels, names: Sequence[str], rng: np.random.Generator
-) -> RowIds:
-    chosen = []
-    for index, name in enumerate(names):
-        members = rows[labels == index]
-        if len(members) < each:
-            raise RunError(
-                f"--init stratified:{each} needs {each} images of each class, but the pool has "
-                f"{len(members)} of {name!r}; ask for fewer, or use random:N"
-            )
-        chosen.append(rng.choice(members, size=each, replace=False))
-    return np.concatenate(chosen)
+def _middles(size: int, rows: RowIds, sample: PoolSample, rng: np.random.Generator) -> RowIds:
+    """Return the row nearest to the middle of each of `size` clusters, of the largest one first.
+
+    Where the pool has fewer different images than that, the rest are random.
+    """
+    k = min(size, len(sample.distinct))
+    found = kmeans(sample.whitened, k, rng=rng, restarts=3)
+    by_distance = np.argsort(found.distance, kind="stable")
+    clusters, first = np.unique(found.cluster[by_distance], return_index=True)
+    largest = np.argsort(-np.bincount(found.cluster)[clusters], kind="stable")
+    chosen = sample.distinct[by_distance[first[largest]]]
+    others = np.setdiff1d(rows, chosen)
+    more = rng.choice(others, size=size - len(chosen), replace=False)
+    return np.concatenate([chosen, more])

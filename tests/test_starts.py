@@ -3,15 +3,23 @@ import pytest
 
 from clipcache.arrays import RowIds
 from clipcache.errors import RunError
-from clipcache.starts import choose_start
+from clipcache.starts import choose_start, start_size
+from clipcache.whitening import PoolSample, unit
 
 ROWS = np.arange(100, 160)
 LABELS = np.repeat([0, 1, 2], [5, 15, 40])
 NAMES = ("hat", "coat", "shoe")
 
 
+X = np.zeros((160, 8), dtype=np.float32)
+X[100:] = unit(np.random.default_rng(0).standard_normal((60, 8)))
+
+
 def start(spec: str, seed: int = 0) -> RowIds:
-    return choose_start(spec, ROWS, LABELS, NAMES, rng=np.random.default_rng(seed))
+    rng = np.random.default_rng(seed)
+    rows = choose_start(spec, ROWS, LABELS, NAMES, PoolSample(X, ROWS), rng=rng)
+    assert len(rows) == start_size(spec, LABELS, NAMES)
+    return rows
 
 
 @pytest.mark.parametrize("each", [1, 3, 5])
@@ -30,13 +38,15 @@ def test_random_takes_so_many_of_all(count: int) -> None:
     assert set(rows.tolist()) <= set(ROWS.tolist())
 
 
-def test_random_looks_at_no_label() -> None:
-    rng = np.random.default_rng(0)
-    unknown = choose_start("random:20", ROWS, np.full(60, -1), NAMES, rng=rng)
-    np.testing.assert_array_equal(unknown, start("random:20"))
+def test_random_and_kmeans_look_at_no_label() -> None:
+    sample = PoolSample(X, ROWS)
+    for spec in ("random:20", "kmeans:20"):
+        rng = np.random.default_rng(0)
+        unknown = choose_start(spec, ROWS, np.full(60, -1), NAMES, sample, rng=rng)
+        np.testing.assert_array_equal(unknown, start(spec))
 
 
-@pytest.mark.parametrize("spec", ["stratified:2", "random:9"])
+@pytest.mark.parametrize("spec", ["stratified:2", "random:9", "kmeans:9"])
 def test_seeds_decide(spec: str) -> None:
     np.testing.assert_array_equal(start(spec, 1), start(spec, 1))
     assert set(start(spec, 1).tolist()) != set(start(spec, 2).tolist())
@@ -81,5 +91,37 @@ def test_a_pool_too_small_is_named() -> None:
     ],
 )
 def test_a_spec_that_is_not_understood_is_refused(spec: str) -> None:
-    with pytest.raises(RunError, match="is not understood; give stratified:3 or random:120"):
+    with pytest.raises(RunError, match="is not understood; give kmeans:40, random:40 or"):
         start(spec)
+
+
+@pytest.mark.parametrize("count", [1, 3, 17, 60])
+def test_kmeans_takes_so_many_different_ones(count: int) -> None:
+    rows = start(f"kmeans:{count}")
+    assert rows.dtype == np.int64
+    assert len(set(rows.tolist())) == count
+    assert set(rows.tolist()) <= set(ROWS.tolist())
+
+
+def test_kmeans_takes_the_middle_of_each_cloud_the_largest_first() -> None:
+    rng = np.random.default_rng(1)
+    clouds = np.repeat([0, 1, 2], [10, 15, 35])
+    x = unit(4 + 3 * np.eye(8)[clouds] + 0.3 * rng.standard_normal((60, 8)))
+    everything, labels = np.arange(60), np.full(60, -1)
+    sample = PoolSample(x, everything)
+    rows = choose_start("kmeans:3", everything, labels, NAMES, sample, rng=rng)
+    assert clouds[rows].tolist() == [2, 1, 0]
+    for row in rows.tolist():
+        cloud = sample.whitened[clouds == clouds[row]]
+        distance = np.linalg.norm(cloud - cloud.mean(axis=0), axis=1)
+        assert np.linalg.norm(sample.whitened[row] - cloud.mean(axis=0)) <= distance.min() + 1e-5
+
+
+def test_copies_of_one_image_are_asked_for_last() -> None:
+    x = np.vstack([X[100:105], X[100].reshape(1, -1).repeat(95, axis=0)])
+    everything, labels = np.arange(100), np.full(100, -1)
+    sample = PoolSample(x, everything)
+    rng = np.random.default_rng(0)
+    rows = choose_start("kmeans:8", everything, labels, NAMES, sample, rng=rng)
+    assert set(rows[:5].tolist()) == set(range(5))
+    assert len(set(rows.tolist())) == 8
