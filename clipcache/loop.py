@@ -5,11 +5,13 @@
 
 from collections.abc import Callable
 
+from clipcache.dataset import Dataset
 from clipcache.labels import Round
 from clipcache.oracles.base import Oracle
 from clipcache.oracles.noisy import Noisy
 from clipcache.oracles.replay import Replay
 from clipcache.run import Run
+from clipcache.run_folder import RunConfig
 
 
 def replay(run: Run, on_round: Callable[[Round], None] = lambda closed: None) -> list[Round]:
@@ -17,10 +19,7 @@ def replay(run: Run, on_round: Callable[[Round], None] = lambda closed: None) ->
 
     `on_round` hears of each round that is closed in this call.
     """
-    oracle: Oracle = Replay(run.data.labels)
-    if run.config.label_noise:
-        classes = len(run.data.names)
-        oracle = Noisy(oracle, run.config.label_noise, classes, seed=run.config.seed)
+    oracle = oracle_of(run.data, run.config)
     told = len(run.store.rounds())
     while True:
         batch = run.propose()
@@ -31,3 +30,11 @@ def replay(run: Run, on_round: Callable[[Round], None] = lambda closed: None) ->
         if not len(batch):
             return rounds
         run.record(batch, oracle.label(batch), annotator="replay", source="cache")
+
+
+def oracle_of(data: Dataset, config: RunConfig) -> Oracle:
+    """Return who answers: the labels that the cache has, wrong as often as is configured."""
+    truth = Replay(data.labels)
+    if not config.label_noise:
+        return truth
+    return Noisy(truth, config.label_noise, len(data.names), seed=config.seed)
