@@ -2,13 +2,14 @@
 
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
 from clipcache import __version__
 from clipcache.errors import ClipcacheError
 
-COMMANDS = ("bench", "demo", "embed", "info", "loop", "verify")
+COMMANDS = ("bench", "demo", "embed", "import", "info", "loop", "verify")
 
 
 class Commands(click.Group):
@@ -19,10 +20,11 @@ class Commands(click.Group):
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Return the function `command` of `cli/<name>.py`."""
+        """Return the function `command` of `cli/<name>.py`, or of `cli/import_.py`."""
         if name not in COMMANDS:
             return None
-        found: click.Command = import_module(f".{name}", __package__).command
+        module = f".{name}_" if iskeyword(name) else f".{name}"
+        found: click.Command = import_module(module, __package__).command
         return found
 
 
