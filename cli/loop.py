@@ -17,9 +17,10 @@ from .options import cache_argument, device_option, head_option, json_option, st
 @click.option("--subsample", type=click.IntRange(1), help="Score only N random images a round.")
 @click.option(
     "--init",
-    default="stratified:3",
+    default="kmeans",
     show_default=True,
-    help="The first labels: so many of each class, or random:N.",
+    help="The first labels: kmeans:N (the middles of clusters), random:N, or stratified:N (so many "
+    "of each class). Without a number, one for each class name.",
 )
 @click.option(
     "--batch", type=click.IntRange(1), default=10, show_default=True, help="Labels a round."

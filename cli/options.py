@@ -10,14 +10,14 @@ cache_argument = click.argument("cache", type=click.Path(path_type=Path))
 strategy_option = click.option(
     "--strategy",
     type=click.Choice(registry.names("strategies")),
-    default="margin",
+    default="diverse_margin",
     show_default=True,
     help="What makes an image worth a label.",
 )
 head_option = click.option(
     "--head",
     type=click.Choice(registry.names("heads")),
-    default="linear",
+    default="auto",
     show_default=True,
     help="What turns vectors into classes.",
 )

@@ -33,7 +33,7 @@ TEST_EACH = 25
 PIXELS = 96
 JPEG_QUALITY = 90
 
-BASE = RunConfig(init="random:40", batch=20, rounds=12)
+BASE = RunConfig(strategy="margin", head="linear", init="random:40", batch=20, rounds=12)
 """Random first labels, because nobody knows the classes of a new pool; they miss rare ones."""
 ARMS = {
     FULL: BASE,

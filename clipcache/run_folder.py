@@ -26,11 +26,11 @@ FORMAT = 1
 class RunConfig:
     """Everything that decides which images are asked for; frozen when the run begins."""
 
-    strategy: str = "margin"
-    head: str = "linear"
+    strategy: str = "diverse_margin"
+    head: str = "auto"
     subsample: int | None = None
     """Score only so many random images a round; None scores the full pool."""
-    init: str = "stratified:3"
+    init: str = "kmeans"
     batch: int = 10
     rounds: int = 10
     seed: int = 0

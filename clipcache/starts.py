@@ -18,13 +18,16 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
     Parameters
     ----------
     spec : "kmeans:40" (the images in the middle of so many clusters), "random:40" (any so many), or
-        "stratified:3" (so many of each class, as in the report; needs known labels).
+        "stratified:3" (so many of each class, as in the report; needs known labels). "kmeans" and
+        "random" alone take as many as there are classes.
     labels : (u,) classes of the rows to choose from, -1 unknown; only "stratified" looks at them.
     names : the class names.
 
     Raises RunError for another spec, and where a class or the pool has too few images.
     """
-    kind, _, text = spec.partition(":")
+    kind, colon, text = spec.partition(":")
+    if not colon and kind != "stratified":
+        text = str(len(names))
     if kind not in KINDS or not text.isdecimal() or int(text) < 1:
         raise RunError(
             f"--init {spec} is not understood; give kmeans:40, random:40 or stratified:3, say"

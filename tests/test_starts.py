@@ -76,7 +76,7 @@ def test_a_pool_too_small_is_named() -> None:
     "spec",
     [
         "",
-        "random",
+        "most",
         "random:",
         "random:0",
         "random:-3",
@@ -93,6 +93,11 @@ def test_a_pool_too_small_is_named() -> None:
 def test_a_spec_that_is_not_understood_is_refused(spec: str) -> None:
     with pytest.raises(RunError, match="is not understood; give kmeans:40, random:40 or"):
         start(spec)
+
+
+@pytest.mark.parametrize("kind", ["kmeans", "random"])
+def test_without_a_number_it_is_one_for_each_class_name(kind: str) -> None:
+    np.testing.assert_array_equal(start(kind), start(f"{kind}:3"))
 
 
 @pytest.mark.parametrize("count", [1, 3, 17, 60])
