@@ -1,12 +1,22 @@
 """What every acquisition strategy promises."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from typing import Protocol
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from clipcache.arrays import RowIds
+from clipcache.arrays import Floats, RowIds, Vectors
+from clipcache.contenders import not_a_number
 from clipcache.errors import ArrayError
+from clipcache.features import Segment, read_ahead, segments
 from clipcache.pool import Pool
+from clipcache.threads import available_threads
+
+PART = 2048
+"""Rows that a thread works on at a time, so that they stay in its cache."""
 
 
 class Strategy(Protocol):
@@ -26,3 +36,65 @@ def check_budget(pool: Pool, budget: int) -> None:
         raise ArrayError(
             f"a batch of {budget} was asked for, but {len(pool.unlabeled)} unlabelled rows are left"
         )
+
+
+def each_row(pool: Pool, work: Callable[[Segment], Floats]) -> Floats:
+    """Return (u,) what `work` makes of the unlabelled rows, handed to several threads in parts.
+
+    Raises ArrayError naming the rows for which that is not finite: they would win or lose unseen.
+    """
+
+    def visit(segment: Segment) -> Floats:
+        cuts = [slice(start, start + PART) for start in range(0, len(segment.rows), PART)]
+        parts = [
+            Segment(
+                segment.start + cut.start, segment.rows[cut], segment.array, segment.places[cut]
+            )
+            for cut in cuts
+        ]
+        return np.concatenate([work(part) for part in parts])
+
+    threads = available_threads()
+    todo = read_ahead(segments(pool.features, pool.unlabeled), threads)
+    values: list[Floats] = []
+    # A library's own threads would fight with ours for the processors.
+    with threadpool_limits(1), ThreadPoolExecutor(threads) as workers:
+        while some := list(islice(todo, threads)):
+            values += workers.map(visit, some)
+    found = np.concatenate(values)
+    wrong = ~np.isfinite(found)
+    if wrong.any():
+        raise ArrayError(not_a_number(pool.unlabeled[wrong]))
+    return found
+
+
+def vectors(segment: Segment) -> Vectors:
+    """Return the (m, d) float32 vectors of the rows of a segment."""
+    return segment.array[segment.places].astype(np.float32)
+
+
+def turns(cluster: RowIds) -> RowIds:
+    """Return how many rows of its own cluster come before each row, (m,) int64.
+
+    The rows with 0 are one from each cluster, those with 1 another, and so on.
+    """
+    order = np.argsort(cluster, kind="stable")
+    grouped = cluster[order]
+    before = np.empty_like(cluster)
+    before[order] = np.arange(len(cluster)) - np.searchsorted(grouped, grouped)
+    return before
+
+
+def whitened(pool: Pool, rows: RowIds) -> Vectors:
+    """Return what `pool.whitened` does, without its copies of everything.
+
+    Raises ArrayError naming the rows that are not finite.
+    """
+    x = np.empty((len(rows), pool.features.shape[1]), dtype=np.float32)
+    for start in range(0, len(rows), PART):
+        part = slice(start, start + PART)
+        x[part] = pool.whitened(rows[part])
+    wrong = ~np.isfinite(x.sum(axis=1))
+    if wrong.any():
+        raise ArrayError(not_a_number(rows[wrong]))
+    return x
