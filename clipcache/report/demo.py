@@ -12,11 +12,12 @@ import numpy as np
 from clipcache.embed import EmbedSummary
 from clipcache.labels import Round
 from clipcache.report.plots import learning_curves_svg
-from clipcache.stats import Interval, mean_interval
+from clipcache.stats import Interval, mean_interval, verdict
 
 FULL = "margin, full pool"
 SUBSAMPLE = "margin, 300 images"
 RANDOM = "random"
+OVER = "points of top-1 on average over the curve"
 PAGE = Template((Path(__file__).parent / "demo.html").read_text(encoding="utf-8"))
 
 
@@ -73,8 +74,8 @@ class DemoResult:
         """Say what the paired differences over the curve allow to be said, and no more."""
         return " ".join(
             [
-                _compare("Margin on the full pool", "random labels", self._gain(FULL, RANDOM)),
-                _compare("The full pool", "300 random images", self._gain(FULL, SUBSAMPLE)),
+                verdict("Margin on the full pool", "random labels", self._gain(FULL, RANDOM), OVER),
+                verdict("The full pool", "300 random images", self._gain(FULL, SUBSAMPLE), OVER),
             ]
         )
 
@@ -116,18 +117,6 @@ def _averages(runs: list[list[Round]]) -> list[float]:
 
 def _seconds(r: Round) -> float:
     return r.fit_seconds + r.score_seconds + r.select_seconds
-
-
-def _compare(one: str, other: str, gain: Interval) -> str:
-    measured = f"{gain.mean:+.1f} points of top-1 on average over the curve"
-    if np.isnan(gain.low):
-        return f"{one} against {other}: {measured}; one seed shows no more than that."
-    measured += f" (95 % interval {gain.low:+.1f} to {gain.high:+.1f})"
-    if gain.low > 0:
-        return f"{one} beat {other}: {measured}."
-    if gain.high < 0:
-        return f"{one} did worse than {other}: {measured}."
-    return f"{one} against {other}: no difference could be shown, {measured}."
 
 
 def _row(line: Line) -> str:
