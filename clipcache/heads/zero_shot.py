@@ -5,8 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from clipcache.arrays import Labels, Vectors
-from clipcache.errors import RunError
-from clipcache.heads.base import LinearWeights
+from clipcache.heads.base import LinearWeights, text_weights
 from clipcache.text import LabelText
 from clipcache.whitening import PoolSample
 
@@ -28,13 +27,8 @@ class ZeroShot:
         start: LinearWeights | None = None,
         pool: PoolSample | None = None,
     ) -> LinearWeights:
-        """Return the text vectors as weights; RunError where the cache has none."""
-        if text is None:
-            raise RunError(
-                "the zero_shot head needs class names as text, but the cache has none; "
-                "embed again with --labels names.txt"
-            )
-        weight = text.vectors[:n_classes].T * text.logit_scale  # (d, c)
-        # In rows, as it is read back from a file: BLAS rounds differently for the other order.
-        weight = np.ascontiguousarray(weight, dtype=np.float32)
-        return LinearWeights(weight, np.zeros(n_classes, dtype=np.float32))
+        """Return the text vectors as weights; RunError where the cache has none.
+
+        A class whose name has no vector is never predicted.
+        """
+        return text_weights(text, n_classes, x[:0], y[:0], head="zero_shot")

@@ -9,7 +9,7 @@ import pytest
 from clipcache import registry
 from clipcache.arrays import Labels, Vectors
 from clipcache.errors import ClipcacheError, RunError
-from clipcache.heads.base import FittedHead, Head, LinearWeights
+from clipcache.heads.base import FittedHead, Head, LinearWeights, clearly_best, load_head
 from clipcache.whitening import PoolSample
 from tests.synthetic import text
 
@@ -71,6 +71,26 @@ def test_what_was_saved_says_the_same_bit_for_bit(head: Head, tmp_path: Path) ->
     assert [p.name for p in tmp_path.iterdir()] == ["head.safetensors"]
 
 
+def test_what_was_saved_is_found_again_without_knowing_what_it_was(
+    head: Head, tmp_path: Path
+) -> None:
+    fitted, path = fit(head), tmp_path / "head.safetensors"
+    fitted.save(path)
+    again = load_head(path)
+    assert type(again) is type(fitted)
+    np.testing.assert_array_equal(again.logits(BLOCK), fitted.logits(BLOCK))
+
+
+def test_no_labels_at_all_are_an_error_or_enough(head: Head, tmp_path: Path) -> None:
+    try:
+        fitted = fit(head, Y[:0])
+    except ClipcacheError:
+        return
+    assert np.isfinite(fitted.logits(BLOCK)).all()
+    fitted.save(tmp_path / "head")
+    np.testing.assert_array_equal(load_head(tmp_path / "head").logits(BLOCK), fitted.logits(BLOCK))
+
+
 def test_saving_twice_writes_the_same_bytes(head: Head, tmp_path: Path) -> None:
     for name in ("a", "b"):
         fit(head).save(tmp_path / name)
@@ -129,3 +149,32 @@ def test_a_file_of_another_kind_is_refused(tmp_path: Path) -> None:
     save_file({"weight": X}, tmp_path / "other", metadata={"kind": "adapter"})
     with pytest.raises(ClipcacheError, match="adapter"):
         LinearWeights.load(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    "kind", ["adapter", "clipcache base head, format 1", "clipcache zero_shot head, format 1", ""]
+)
+def test_a_head_of_a_kind_that_nobody_knows_is_refused(tmp_path: Path, kind: str) -> None:
+    from safetensors.numpy import save_file
+
+    save_file({"weight": X}, tmp_path / "other", metadata={"kind": kind})
+    with pytest.raises(RunError, match="no head that this version knows"):
+        load_head(tmp_path / "other")
+
+
+def test_a_file_that_is_no_head_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "noise").write_bytes(b"noise")
+    for name in ("noise", "nowhere"):
+        with pytest.raises(RunError, match=name):
+            load_head(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "choice"),
+    [("11", "11", 0), ("10", "11", 0), ("00", "11", 1), ("11", "00", 0), ("1100", "0111", 0)],
+)
+def test_a_setting_is_changed_for_a_clearly_better_one_only(
+    first: str, second: str, choice: int
+) -> None:
+    right = np.array([[digit == "1" for digit in row] for row in (first, second)])
+    assert clearly_best(right) == choice

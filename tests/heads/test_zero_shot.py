@@ -3,6 +3,8 @@ import pytest
 
 from clipcache.errors import RunError
 from clipcache.heads.zero_shot import ZeroShot
+from clipcache.projection import check_heads
+from tests.heads.worlds import nameless
 from tests.synthetic import text
 
 ONE = np.float32([[1, 0, 0, 0]])
@@ -33,3 +35,22 @@ def test_a_cache_without_class_names_is_refused() -> None:
     rng = np.random.default_rng(0)
     with pytest.raises(RunError, match="class names as text"):
         ZeroShot().fit(ONE, np.array([0]), n_classes=3, text=None, rng=rng)
+
+
+def test_a_class_whose_name_has_no_vector_is_never_predicted() -> None:
+    words = nameless(text(5, 12), 1, 4)
+    x = np.vstack([words.vectors[[0, 2, 3]], -words.vectors[[0, 2, 3]], np.zeros((1, 12))])
+    rng = np.random.default_rng(0)
+    y = np.array([1])
+    head = ZeroShot().fit(ONE, y, n_classes=5, text=words, rng=rng)
+    logits = head.logits(x.astype(np.float32))
+    assert np.isfinite(logits).all()
+    assert (logits[:, [1, 4]].max(axis=1) <= logits[:, [0, 2, 3]].min(axis=1) - 19.9).all()
+    check_heads([head], 12)  # what scoring asks
+
+
+def test_names_without_a_single_vector_are_no_names() -> None:
+    rng = np.random.default_rng(0)
+    words = nameless(text(2, 4), 0, 1)
+    with pytest.raises(RunError, match="class names as text"):
+        ZeroShot().fit(ONE, np.array([0]), n_classes=2, text=words, rng=rng)
