@@ -13,7 +13,7 @@ from clipcache.loop import replay
 from clipcache.run import Run
 from clipcache.run_folder import RunConfig
 
-CONFIG = RunConfig(init="stratified:1", batch=5, rounds=3, seed=4)
+CONFIG = RunConfig("margin", "linear", init="stratified:1", batch=5, rounds=3, seed=4)
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ from clipcache.run import Run
 from clipcache.run_folder import RunConfig
 from clipcache.strategies.margin import Margin
 
-CONFIG = RunConfig(init="stratified:2", batch=5, rounds=3, seed=1)
+CONFIG = RunConfig("margin", "linear", init="stratified:2", batch=5, rounds=3, seed=1)
 
 
 @contextmanager

@@ -23,7 +23,7 @@ from clipcache.run_folder import RunConfig
 from clipcache.strategies.margin import Margin
 from tests.synthetic import CHUNK_ROWS, FAILED, class_names, columns, identity, text, write_cache
 
-CONFIG = RunConfig(init="stratified:1", batch=5, rounds=3, seed=3)
+CONFIG = RunConfig("margin", "linear", init="stratified:1", batch=5, rounds=3, seed=3)
 
 
 @pytest.fixture
