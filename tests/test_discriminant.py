@@ -26,8 +26,14 @@ def fit(
     classes: int,
     recipe: Discriminant = Discriminant(),  # noqa: B008  (frozen)
 ) -> LinearWeights:
-    found = recipe.fit(x, y, classes, PoolSample(pool, np.arange(len(pool))))
+    known = np.bincount(y, minlength=classes) > 0
+    sample = PoolSample(pool, np.arange(len(pool)))
+    found = recipe.fit(x, y, sample, probe(x, y, classes), known)
     return LinearWeights(found.weight, found.bias)
+
+
+def probe(x: Vectors, y: Labels, classes: int) -> LinearWeights:
+    return Linear().fit(x, y, n_classes=classes, text=None, rng=np.random.default_rng(0))
 
 
 def accuracy(head: LinearWeights, x: Vectors, y: Labels) -> float:
@@ -40,7 +46,9 @@ def twin(x: Vectors, y: Labels, pool: Vectors, rounds: int, steps: int) -> Label
     mean = pool.mean(axis=0)
     total = (pool - mean).T @ (pool - mean) / len(pool)
     ridge, within = np.trace(total) / len(total), total
-    shares, means = None, []
+    opinion = probe(x, y, classes).logits(pool).astype(np.float64)
+    opinion -= np.log(np.exp(opinion).sum(axis=1, keepdims=True))
+    shares, means = np.exp(opinion), []
     for _ in range(rounds):
         values, vectors = np.linalg.eigh(within + ridge * np.eye(len(total)))
         matrix = vectors / np.sqrt(values)
@@ -52,16 +60,14 @@ def twin(x: Vectors, y: Labels, pool: Vectors, rounds: int, steps: int) -> Label
         z, labelled = white(pool), white(x)
         for step in range(steps + 1):
             if step:
-                powers = np.exp(scale * z @ np.array(means).T)
+                powers = np.exp(scale * z @ np.array(means).T + opinion)
                 shares = powers / powers.sum(axis=1, keepdims=True)
             means = []
             for label in range(classes):
                 total_of = labelled[y == label].sum(axis=0)
-                if shares is not None:
-                    weight = min(1.0, strength / shares[:, label].sum())
-                    total_of = total_of + weight * (shares[:, [label]] * z).sum(axis=0)
+                weight = min(1.0, strength / shares[:, label].sum())
+                total_of = total_of + weight * (shares[:, [label]] * z).sum(axis=0)
                 means.append(total_of / np.linalg.norm(total_of))
-        assert shares is not None
         within = total.copy()
         for label in range(classes):
             center = (shares[:, [label]] * (pool - mean)).sum(axis=0) / shares[:, label].sum()
@@ -84,8 +90,7 @@ def test_one_label_a_class_and_the_pool_beat_a_linear_probe() -> None:
     test, test_truth = clouds(50, 6, 32, 1.5, seed=3)
     labelled = np.arange(0, 600, 100)
     head = fit(pool[labelled], truth[labelled], pool, 6)
-    rng = np.random.default_rng(0)
-    linear = Linear().fit(pool[labelled], truth[labelled], n_classes=6, text=None, rng=rng)
+    linear = probe(pool[labelled], truth[labelled], 6)
     assert accuracy(head, test, test_truth) > accuracy(linear, test, test_truth) + 0.1
 
 
@@ -146,7 +151,21 @@ def test_rows_that_are_no_numbers_are_left_out_of_the_pool() -> None:
 def test_in_the_space_of_all_labels_fewer_labels_find_nearly_the_same() -> None:
     pool, truth = clouds(60, 4, 16, 1.0, seed=10)
     sample, x, y = PoolSample(pool, np.arange(240)), pool[::10], truth[::10]
-    whole = Discriminant().fit(x, y, 4, sample)
-    fewer = Discriminant().fit_in(whole.space, x[::2], y[::2], 4, sample)
+    known = np.ones(4, dtype=np.bool_)
+    whole = Discriminant().fit(x, y, sample, probe(x, y, 4), known)
+    guide = probe(x[::2], y[::2], 4)
+    fewer = Discriminant().fit_in(whole.space, x[::2], y[::2], sample, guide, known)
     guesses = [(pool @ f.weight + f.bias).argmax(axis=1) for f in (whole, fewer)]
     assert (guesses[0] == guesses[1]).mean() > 0.95
+
+
+def test_a_guide_that_knows_better_is_followed() -> None:
+    pool, truth = clouds(60, 4, 16, 3.0, seed=11)
+    sample, x, y = PoolSample(pool, np.arange(240)), pool[::20], truth[::20]
+    guide, known = probe(pool.repeat(5, axis=0), truth.repeat(5), 4), np.ones(4, dtype=np.bool_)
+    right = []
+    for trust in (0.0, 1.0, 5.0):
+        found = Discriminant(trust=trust).fit(x, y, sample, guide, known)
+        right.append(accuracy(LinearWeights(found.weight, found.bias), pool, truth))
+    assert right == sorted(right)
+    assert right[-1] > right[0] + 0.05

@@ -1,4 +1,4 @@
-"""The default head: the pool's lesson and a linear probe, mixed as the labels themselves advise.
+"""The default head: what the pool teaches and what labels alone say, mixed as labels advise.
 
 Discriminant analysis on the whole pool needs several times fewer labels than a probe where classes
 are clusters, and is led astray where they are not (a long tail, classes that overlap). So both are
@@ -13,34 +13,37 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax
 
-from clipcache import registry
-from clipcache.arrays import Labels, Logits, Vectors
+from clipcache.arrays import Labels, Logits, RowIds, Vectors
 from clipcache.discriminant import Discriminant
-from clipcache.heads.base import Head, LinearWeights, check_training_set
+from clipcache.heads.base import LinearWeights, Probe, check_training_set
 from clipcache.text import LabelText
 from clipcache.whitening import PoolSample
 
 __all__ = ["Auto"]
 
 MIXTURES = ((1, 0), (1, 1), (1, 3), (1, 10), (0, 1))
-"""Weight of the pool's head and of the probe; the second is taken where nothing can be held out."""
-SCALES = np.geomspace(0.03, 3.0, 14)
+"""Weights of the pool's rule and of the probe; the first where too little can be held out."""
+SCALES = tuple(np.geomspace(0.03, 3.0, 14).tolist())
 """What logits are multiplied with, to be as sure as they are right."""
+USUAL_SCALE = 0.35
 FEWEST = 8
 """Held-out rows that are needed to prefer one mixture to another."""
 
 
 class HeldOut(NamedTuple):
-    """What both heads say of rows whose labels they have not seen."""
+    """What is said of rows whose labels were kept from whoever says it."""
 
-    taught: Logits
-    alone: Logits
+    rule: Logits
+    probe: Logits
     labels: Labels
 
 
 @dataclass(frozen=True)
 class Auto:
-    """A mixture of `transductive` and `linear`, chosen by cross-validation on the labels."""
+    """A mixture of `transductive` and a probe, chosen by cross-validation on the labels.
+
+    The probe is `text_prior` where class names have vectors, else `linear`.
+    """
 
     folds: int = 5
 
@@ -55,58 +58,49 @@ class Auto:
         start: LinearWeights | None = None,
         pool: PoolSample | None = None,
     ) -> LinearWeights:
-        """Return the mixture as weights; without a pool, the linear probe alone."""
+        """Return the mixture as weights; without a pool, the probe alone."""
         check_training_set(x, y, n_classes)
-        linear: Head = registry.load("heads", "linear")()
-
-        def probe(rows: Labels, start: LinearWeights | None) -> LinearWeights:
-            head = linear.fit(
-                x[rows], y[rows], n_classes=n_classes, text=text, rng=rng, start=start
-            )
-            assert isinstance(head, LinearWeights)
-            return head
-
-        everything = np.arange(len(y))
-        alone = probe(everything, start)
+        recipe = Probe(n_classes, text, rng, pool)
+        probe = recipe.fit(x, y, start)
         if pool is None or not len(pool.vectors):
-            return alone
-        taught = Discriminant().fit(x, y, n_classes, pool)
-        held: list[HeldOut] = []
-        for rest, out in self._split(y, rng):
+            return probe
+        rule = Discriminant().fit(x, y, pool, probe, recipe.known(y))
+        held = []
+        for kept, out in _split(y, self.folds, rng):
+            less = recipe.fit(x[kept], y[kept], probe)
             # The space stays that of all labels: it is the pool's far more than that of a label.
-            known = Discriminant().fit_in(taught.space, x[rest], y[rest], n_classes, pool)
-            without = probe(rest, alone)
-            held.append(HeldOut(x[out] @ known.weight + known.bias, without.logits(x[out]), y[out]))
+            same = Discriminant().fit_in(
+                rule.space, x[kept], y[kept], pool, less, recipe.known(y[kept])
+            )
+            held.append(HeldOut(x[out] @ same.weight + same.bias, less.logits(x[out]), y[out]))
         (a, b), scale = _advise(held)
-        weight = scale * (a * taught.weight + b * alone.weight)
-        bias = scale * (a * taught.bias + b * alone.bias)
+        weight = scale * (a * rule.weight + b * probe.weight)
+        bias = scale * (a * rule.bias + b * probe.bias)
         return LinearWeights(weight.astype(np.float32), bias.astype(np.float32))
 
-    def _split(self, y: Labels, rng: np.random.Generator) -> Iterator[tuple[Labels, Labels]]:
-        """Yield (kept, held out) places, each class spread over the folds.
 
-        Nothing is held out of a class with one label: nobody could know it without that.
-        """
-        places = rng.permutation(len(y))
-        places = places[np.bincount(y)[y[places]] > 1]
-        places = places[np.argsort(y[places], kind="stable")]
-        for number in range(min(self.folds, len(places))):
-            out = places[number :: self.folds]
-            yield np.setdiff1d(np.arange(len(y)), out), out
+def _split(y: Labels, folds: int, rng: np.random.Generator) -> Iterator[tuple[RowIds, RowIds]]:
+    """Yield (kept, held out) places, each class spread over the folds.
+
+    Nothing is held out of a class with one label: nobody could know it without that.
+    """
+    places = rng.permutation(len(y))
+    places = places[np.bincount(y)[y[places]] > 1]
+    places = places[np.argsort(y[places], kind="stable")]
+    for number in range(min(folds, len(places))):
+        out = places[number::folds]
+        yield np.setdiff1d(np.arange(len(y)), out), out
 
 
 def _advise(held: list[HeldOut]) -> tuple[tuple[int, int], float]:
     """Return the mixture and the scale under which the held-out labels are likeliest."""
-    labels = np.concatenate([fold.labels for fold in held]) if held else np.empty(0, dtype=np.int64)
-    if len(labels) < FEWEST:
-        return MIXTURES[1], 0.2
-    taught = np.vstack([fold.taught for fold in held])
-    alone = np.vstack([fold.alone for fold in held])
+    if sum(len(fold.labels) for fold in held) < FEWEST:
+        return MIXTURES[0], USUAL_SCALE
+    rule, probe, labels = (np.concatenate(parts) for parts in zip(*held, strict=True))
     each = np.arange(len(labels))
 
-    def loss(mixture: tuple[int, int], scale: float) -> float:
-        logits = scale * (mixture[0] * taught + mixture[1] * alone)
-        return -float(log_softmax(logits, axis=1)[each, labels].mean())
+    def loss(choice: tuple[tuple[int, int], float]) -> float:
+        (a, b), scale = choice
+        return -float(log_softmax(scale * (a * rule + b * probe), axis=1)[each, labels].mean())
 
-    choices = [(mixture, scale) for mixture in MIXTURES for scale in SCALES.tolist()]
-    return min(choices, key=lambda choice: loss(*choice))
+    return min(((mixture, scale) for mixture in MIXTURES for scale in SCALES), key=loss)

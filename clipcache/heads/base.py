@@ -191,6 +191,50 @@ def text_weights(
     return LinearWeights(weight, bias)
 
 
+def names_known(text: LabelText | None, n_classes: int) -> npt.NDArray[np.bool_]:
+    """Return (c,) which classes have a name with a vector."""
+    if text is None:
+        return np.zeros(n_classes, dtype=np.bool_)
+    return np.asarray(np.isfinite(text.vectors[:n_classes]).all(axis=1))
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What labels and names alone say: `text_prior` where there are names, else `linear`.
+
+    It guides the heads that a pool teaches.
+    """
+
+    n_classes: int
+    text: LabelText | None
+    rng: np.random.Generator
+    pool: PoolSample | None
+
+    def fit(self, x: Vectors, y: Labels, start: LinearWeights | None = None) -> LinearWeights:
+        """Fit to (l, d) labelled rows; the strength of the penalty is the usual one."""
+        if names_known(self.text, self.n_classes).any():
+            recipe = registry.load("heads", "text_prior")
+            head: Head = recipe(strengths=recipe.strengths[:1])
+        else:
+            head = registry.load("heads", "linear")()
+        fitted = head.fit(
+            x,
+            y,
+            n_classes=self.n_classes,
+            text=self.text,
+            rng=self.rng,
+            start=start,
+            pool=self.pool,
+        )
+        assert isinstance(fitted, LinearWeights)
+        return fitted
+
+    def known(self, y: Labels) -> npt.NDArray[np.bool_]:
+        """Return (c,) which classes it can say something about."""
+        labelled = np.bincount(y, minlength=self.n_classes) > 0
+        return labelled | names_known(self.text, self.n_classes)
+
+
 def clearly_best(right: npt.NDArray[np.bool_]) -> int:
     """Return which of k settings to take: the first, unless another is clearly better.
 
