@@ -10,7 +10,7 @@ cache_argument = click.argument("cache", type=click.Path(path_type=Path))
 strategy_option = click.option(
     "--strategy",
     type=click.Choice(registry.names("strategies")),
-    default="diverse_margin",
+    default="default",
     show_default=True,
     help="What makes an image worth a label.",
 )

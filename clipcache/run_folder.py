@@ -26,7 +26,7 @@ FORMAT = 1
 class RunConfig:
     """Everything that decides which images are asked for; frozen when the run begins."""
 
-    strategy: str = "diverse_margin"
+    strategy: str = "default"
     head: str = "auto"
     subsample: int | None = None
     """Score only so many random images a round; None scores the full pool."""
