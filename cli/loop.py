@@ -19,8 +19,8 @@ from .options import cache_argument, device_option, head_option, json_option, st
     "--init",
     default="kmeans",
     show_default=True,
-    help="The first labels: kmeans:N (the middles of clusters), random:N, or stratified:N (so many "
-    "of each class). Without a number, one for each class name.",
+    help="The first labels: kmeans:N (the middles of clusters), typiclust:N (typical of clusters), "
+    "random:N, or stratified:N (of each class). Without a number, one for each class name.",
 )
 @click.option(
     "--batch", type=click.IntRange(1), default=10, show_default=True, help="Labels a round."

@@ -7,9 +7,10 @@ import numpy as np
 from clipcache.arrays import Labels, RowIds
 from clipcache.errors import RunError
 from clipcache.neighbors import kmeans
+from clipcache.typicality import typical
 from clipcache.whitening import PoolSample
 
-KINDS = ("kmeans", "random", "stratified")
+KINDS = ("kmeans", "random", "stratified", "typiclust")
 
 
 def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
@@ -17,9 +18,10 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
 
     Parameters
     ----------
-    spec : "kmeans:40" (the images in the middle of so many clusters), "random:40" (any so many), or
-        "stratified:3" (so many of each class, as in the report; needs known labels). "kmeans" and
-        "random" alone take as many as there are classes.
+    spec : "kmeans:40" (the images in the middle of so many clusters), "typiclust:40" (the most
+        typical ones of so many clusters), "random:40" (any so many), or "stratified:3" (so many of
+        each class, as in the report; needs known labels). All but the last may do without the
+        number: as many as there are classes.
     labels : (u,) classes of the rows to choose from, -1 unknown; only "stratified" looks at them.
     names : the class names.
 
@@ -62,8 +64,13 @@ def choose_start(
     """
     size = start_size(spec, labels, names)
     kind = spec.partition(":")[0]
-    if kind == "kmeans":
-        return _middles(size, rows, sample, rng)
+    if kind in ("kmeans", "typiclust"):
+        different = min(size, len(sample.distinct))
+        find = _middles if kind == "kmeans" else _typical
+        chosen = sample.distinct[find(different, sample, rng)]
+        others = np.setdiff1d(rows, chosen)  # where the pool has fewer different images
+        more = rng.choice(others, size=size - len(chosen), replace=False)
+        return np.concatenate([chosen, more])
     if kind == "random":
         return rng.choice(rows, size=size, replace=False)
     each = size // max(len(names), 1)
@@ -71,17 +78,14 @@ def choose_start(
     return np.concatenate([rng.choice(of, size=each, replace=False) for of in members])
 
 
-def _middles(size: int, rows: RowIds, sample: PoolSample, rng: np.random.Generator) -> RowIds:
-    """Return the row nearest to the middle of each of `size` clusters, of the largest one first.
-
-    Where the pool has fewer different images than that, the rest are random.
-    """
-    k = min(size, len(sample.distinct))
-    found = kmeans(sample.whitened, k, rng=rng, restarts=3)
+def _middles(size: int, sample: PoolSample, rng: np.random.Generator) -> RowIds:
+    """Return the place nearest to the middle of each of `size` clusters, of the largest first."""
+    found = kmeans(sample.whitened, size, rng=rng, restarts=3)
     by_distance = np.argsort(found.distance, kind="stable")
     clusters, first = np.unique(found.cluster[by_distance], return_index=True)
     largest = np.argsort(-np.bincount(found.cluster)[clusters], kind="stable")
-    chosen = sample.distinct[by_distance[first[largest]]]
-    others = np.setdiff1d(rows, chosen)
-    more = rng.choice(others, size=size - len(chosen), replace=False)
-    return np.concatenate([chosen, more])
+    return by_distance[first[largest]]
+
+
+def _typical(size: int, sample: PoolSample, rng: np.random.Generator) -> RowIds:
+    return typical(sample.whitened, size, known=np.empty(0, dtype=np.int64), rng=rng)

@@ -38,9 +38,9 @@ def test_random_takes_so_many_of_all(count: int) -> None:
     assert set(rows.tolist()) <= set(ROWS.tolist())
 
 
-def test_random_and_kmeans_look_at_no_label() -> None:
+def test_no_label_is_looked_at() -> None:
     sample = PoolSample(X, ROWS)
-    for spec in ("random:20", "kmeans:20"):
+    for spec in ("random:20", "kmeans:20", "typiclust:20"):
         rng = np.random.default_rng(0)
         unknown = choose_start(spec, ROWS, np.full(60, -1), NAMES, sample, rng=rng)
         np.testing.assert_array_equal(unknown, start(spec))
@@ -95,14 +95,15 @@ def test_a_spec_that_is_not_understood_is_refused(spec: str) -> None:
         start(spec)
 
 
-@pytest.mark.parametrize("kind", ["kmeans", "random"])
+@pytest.mark.parametrize("kind", ["kmeans", "random", "typiclust"])
 def test_without_a_number_it_is_one_for_each_class_name(kind: str) -> None:
     np.testing.assert_array_equal(start(kind), start(f"{kind}:3"))
 
 
+@pytest.mark.parametrize("kind", ["kmeans", "typiclust"])
 @pytest.mark.parametrize("count", [1, 3, 17, 60])
-def test_kmeans_takes_so_many_different_ones(count: int) -> None:
-    rows = start(f"kmeans:{count}")
+def test_so_many_different_ones_are_taken(kind: str, count: int) -> None:
+    rows = start(f"{kind}:{count}")
     assert rows.dtype == np.int64
     assert len(set(rows.tolist())) == count
     assert set(rows.tolist()) <= set(ROWS.tolist())
@@ -122,11 +123,12 @@ def test_kmeans_takes_the_middle_of_each_cloud_the_largest_first() -> None:
         assert np.linalg.norm(sample.whitened[row] - cloud.mean(axis=0)) <= distance.min() + 1e-5
 
 
-def test_copies_of_one_image_are_asked_for_last() -> None:
+@pytest.mark.parametrize("kind", ["kmeans", "typiclust"])
+def test_copies_of_one_image_are_asked_for_last(kind: str) -> None:
     x = np.vstack([X[100:105], X[100].reshape(1, -1).repeat(95, axis=0)])
     everything, labels = np.arange(100), np.full(100, -1)
     sample = PoolSample(x, everything)
     rng = np.random.default_rng(0)
-    rows = choose_start("kmeans:8", everything, labels, NAMES, sample, rng=rng)
+    rows = choose_start(f"{kind}:8", everything, labels, NAMES, sample, rng=rng)
     assert set(rows[:5].tolist()) == set(range(5))
     assert len(set(rows.tolist())) == 8
