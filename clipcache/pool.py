@@ -14,6 +14,8 @@ from scipy.special import softmax
 from clipcache import features, scoring
 from clipcache.arrays import Labels, Probs, RowIds, Scores, Vectors
 from clipcache.committee import dropout_committee
+from clipcache.contenders import not_a_number
+from clipcache.errors import ArrayError
 from clipcache.features import Rows
 from clipcache.kernels.measure import Measure
 from clipcache.projection import HasLogits
@@ -21,6 +23,8 @@ from clipcache.whitening import PoolSample
 
 BLOCK = 2048
 """Rows that `blocks` hands out at a time."""
+PART = 2048
+"""Rows that are whitened at a time, so that millions of them need no second copy."""
 
 
 @dataclass
@@ -70,13 +74,28 @@ class Pool:
         return self.features[rows].astype(np.float32)
 
     def whitened(self, rows: RowIds) -> Vectors:
-        """Return the (m, d) float32 unit vectors of some rows in the whitened space."""
-        return self.sample.whitening(self.embeddings(rows))
+        """Return the (m, d) float32 unit vectors of some rows in the whitened space.
+
+        Raises ArrayError naming the rows that are not finite.
+        """
+        x = np.empty((len(rows), self.features.shape[1]), dtype=np.float32)
+        for start in range(0, len(rows), PART):
+            part = slice(start, start + PART)
+            x[part] = self.sample.whitening(self.embeddings(rows[part]))
+        wrong = ~np.isfinite(x.sum(axis=1))
+        if wrong.any():
+            raise ArrayError(not_a_number(rows[wrong]))
+        return x
 
     def probs(self, rows: RowIds) -> Probs:
         """Return the (m, c) float32 probabilities of some rows."""
         probs: Probs = softmax(self.head.logits(self.embeddings(rows)), axis=1)
         return probs
+
+    @property
+    def classes(self) -> int:
+        """How many classes the head tells apart."""
+        return int(self.probs(self.unlabeled[:1]).shape[1])
 
     def blocks(self) -> Iterator[tuple[RowIds, Vectors]]:
         """Yield all unlabelled rows and their float32 vectors, a block at a time."""

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from clipcache.arrays import RowIds, Scores, Vectors
-from clipcache.neighbors import kmeans
+from clipcache.neighbors import kmeans, squared_distances
 
 CLUSTERS = 500
 """Clusters at most, as the authors."""
@@ -89,15 +89,6 @@ def typicality(x: Vectors) -> Scores:
     with np.errstate(divide="ignore"):
         found: Scores = 1 / near.mean(axis=1)
     return found
-
-
-def squared_distances(x: Vectors, y: Vectors) -> Vectors:
-    """Return (n, m) float32 squared Euclidean distances; FAISS's own take four times as long."""
-    squared: Vectors = x @ y.T
-    squared *= -2
-    squared += (x * x).sum(axis=1)[:, None]
-    squared += (y * y).sum(axis=1)
-    return np.maximum(squared, 0, out=squared)
 
 
 def _clusters(x: Vectors, k: int, rng: np.random.Generator) -> RowIds:

@@ -4,7 +4,7 @@ import pytest
 
 from clipcache import typicality as module
 from clipcache.arrays import RowIds, Vectors
-from clipcache.typicality import most_typical, squared_distances, typical, typicality
+from clipcache.typicality import most_typical, typical, typicality
 
 NONE = np.empty(0, dtype=np.int64)
 
@@ -54,14 +54,6 @@ def test_identical_rows_and_single_ones_are_infinitely_typical() -> None:
     assert np.isinf(typicality(np.zeros((30, 3), dtype=np.float32))).all()
     assert np.isinf(typicality(np.ones((1, 3), dtype=np.float32))).all()
     assert typicality(np.ones((0, 3), dtype=np.float32)).shape == (0,)
-
-
-def test_distances_are_those_between_each_and_each() -> None:
-    rng = np.random.default_rng(0)
-    x, y = rng.standard_normal((7, 5)), rng.standard_normal((4, 5))
-    expected = ((x[:, None] - y) ** 2).sum(axis=2)
-    found = squared_distances(x.astype(np.float32), y.astype(np.float32))
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_clouds_are_found_and_the_largest_comes_first() -> None:

@@ -83,18 +83,3 @@ def turns(cluster: RowIds) -> RowIds:
     before = np.empty_like(cluster)
     before[order] = np.arange(len(cluster)) - np.searchsorted(grouped, grouped)
     return before
-
-
-def whitened(pool: Pool, rows: RowIds) -> Vectors:
-    """Return what `pool.whitened` does, without its copies of everything.
-
-    Raises ArrayError naming the rows that are not finite.
-    """
-    x = np.empty((len(rows), pool.features.shape[1]), dtype=np.float32)
-    for start in range(0, len(rows), PART):
-        part = slice(start, start + PART)
-        x[part] = pool.whitened(rows[part])
-    wrong = ~np.isfinite(x.sum(axis=1))
-    if wrong.any():
-        raise ArrayError(not_a_number(rows[wrong]))
-    return x

@@ -29,8 +29,7 @@ class Default:
     def select(self, pool: Pool, budget: int, *, rng: np.random.Generator) -> RowIds:
         """Return what the strategy of the hour would."""
         check_budget(pool, budget)
-        classes = pool.probs(pool.unlabeled[:1]).shape[1]
-        few = len(pool.labels) < self.few * classes
+        few = len(pool.labels) < self.few * pool.classes
         name = "typiclust" if few else "diverse_margin"
         strategy: Strategy = registry.load("strategies", name)()
         return strategy.select(pool, budget, rng=rng)

@@ -12,10 +12,9 @@ import numpy as np
 import numpy.typing as npt
 
 from clipcache.arrays import RowIds, Vectors
-from clipcache.neighbors import kmeans
+from clipcache.neighbors import kmeans, squared_distances
 from clipcache.pool import Pool
-from clipcache.strategies.base import check_budget, whitened
-from clipcache.typicality import squared_distances
+from clipcache.strategies.base import check_budget
 
 __all__ = ["ProbCover"]
 
@@ -47,13 +46,13 @@ class ProbCover:
         size = min(len(pool.unlabeled), max(ROWS, budget))
         # In random order, so that ties are settled at random and not by folder.
         rows = rng.choice(pool.unlabeled, size, replace=False)
-        x = whitened(pool, rows[:ROWS])
-        classes = min(pool.probs(rows[:1]).shape[1], len(x))
+        x = pool.whitened(rows[:ROWS])
+        classes = min(pool.classes, len(x))
         cluster = kmeans(x, classes, rng=rng, iterations=ITERATIONS).cluster
         radius = pure_radius(x, cluster, self.purity)
         covered = np.zeros(len(x), dtype=np.bool_)
         for start in range(0, len(pool.labeled), BLOCK):
-            known = whitened(pool, pool.labeled[start : start + BLOCK])
+            known = pool.whitened(pool.labeled[start : start + BLOCK])
             covered |= (squared_distances(x, known) < radius**2).any(axis=1)
         places = cover(x, covered, radius, min(budget, len(x)))
         return np.concatenate([rows[places], rows[ROWS:budget]])

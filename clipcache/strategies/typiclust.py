@@ -10,7 +10,7 @@ import numpy as np
 
 from clipcache.arrays import RowIds
 from clipcache.pool import Pool
-from clipcache.strategies.base import check_budget, whitened
+from clipcache.strategies.base import check_budget
 from clipcache.typicality import typical
 
 __all__ = ["TypiClust"]
@@ -32,4 +32,4 @@ class TypiClust:
             candidates = np.sort(rng.choice(candidates, most, replace=False))
         rows = np.concatenate([pool.labeled, candidates])
         known = np.arange(len(pool.labeled))
-        return rows[typical(whitened(pool, rows), budget, known=known, rng=rng)]
+        return rows[typical(pool.whitened(rows), budget, known=known, rng=rng)]

@@ -1,0 +1,70 @@
+"""K-means and distances."""
+
+import numpy as np
+import pytest
+
+from clipcache.arrays import Vectors
+from clipcache.errors import ArrayError
+from clipcache.neighbors import Clusters, kmeans, squared_distances
+
+
+def clouds(sizes: list[int], d: int = 6) -> tuple[Vectors, list[slice]]:
+    """Return rows in clouds far from each other, and where each cloud is."""
+    rng = np.random.default_rng(0)
+    parts = [20 * np.eye(d)[i] + rng.standard_normal((n, d)) for i, n in enumerate(sizes)]
+    edges = np.cumsum([0, *sizes])
+    where = [slice(a, b) for a, b in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True)]
+    return np.vstack(parts).astype(np.float32), where
+
+
+def found(x: Vectors, k: int, seed: int = 0, restarts: int = 5) -> Clusters:
+    return kmeans(x, k, rng=np.random.default_rng(seed), restarts=restarts)
+
+
+def test_each_cloud_becomes_a_cluster_with_its_mean() -> None:
+    x, where = clouds([30, 60, 15])
+    clusters = found(x, 3)
+    for cloud in where:
+        (own,) = set(clusters.cluster[cloud].tolist())
+        np.testing.assert_allclose(clusters.centroids[own], x[cloud].mean(axis=0), atol=1e-4)
+
+
+def test_every_row_is_with_its_nearest_centroid_at_that_distance() -> None:
+    x = np.random.default_rng(1).standard_normal((400, 5)).astype(np.float32)
+    clusters = found(x, 12)
+    squared = ((x[:, None] - clusters.centroids) ** 2).sum(axis=2)
+    np.testing.assert_array_equal(clusters.cluster, squared.argmin(axis=1))
+    np.testing.assert_allclose(clusters.distance, squared.min(axis=1), rtol=1e-3, atol=1e-4)
+
+
+def test_weights_pull_a_centroid() -> None:
+    x = np.array([[0.0], [1.0]], dtype=np.float32)
+    weights = np.array([1, 3], dtype=np.float32)
+    clusters = kmeans(x, 1, rng=np.random.default_rng(0), weights=weights)
+    np.testing.assert_allclose(clusters.centroids, [[0.75]], atol=1e-6)
+
+
+def test_a_seed_decides() -> None:
+    x = np.random.default_rng(2).standard_normal((500, 4)).astype(np.float32)
+    np.testing.assert_array_equal(found(x, 9).centroids, found(x, 9).centroids)
+    assert (found(x, 9, restarts=1).centroids != found(x, 9, 1, restarts=1).centroids).any()
+
+
+def test_identical_rows_give_finite_centroids() -> None:
+    clusters = found(np.ones((1000, 3), dtype=np.float32), 10)
+    assert np.isfinite(clusters.centroids).all()
+    np.testing.assert_allclose(clusters.distance, 0, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [0, 6])
+def test_more_clusters_than_rows_or_none_are_an_error(k: int) -> None:
+    with pytest.raises(ArrayError, match=f"{k} clusters .* 5 rows"):
+        found(np.ones((5, 2), dtype=np.float32), k)
+
+
+def test_distances_are_those_between_each_and_each() -> None:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((7, 5)), rng.standard_normal((4, 5))
+    expected = ((x[:, None] - y) ** 2).sum(axis=2)
+    found = squared_distances(x.astype(np.float32), y.astype(np.float32))
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
