@@ -10,8 +10,7 @@ from typing import NamedTuple
 from clipcache.arrays import Labels, RowIds
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
-from clipcache.errors import RunError
-from clipcache.heads.base import LinearWeights
+from clipcache.heads.base import FittedHead
 from clipcache.labels import Round
 from clipcache.learner import Closed, Learner
 from clipcache.loop import oracle_of
@@ -35,7 +34,7 @@ def simulate(data: Dataset, config: RunConfig) -> Iterator[Closed]:
     learner, oracle = Learner(data, config), oracle_of(data, config)
     batches: list[RowIds] = []
     answers: list[Labels] = []
-    previous: LinearWeights | None = None
+    previous: FittedHead | None = None
     batch = learner.start()
     while len(batch):
         batches.append(batch)
@@ -43,8 +42,6 @@ def simulate(data: Dataset, config: RunConfig) -> Iterator[Closed]:
         closed = learner.close(batches, answers, previous)
         yield closed
         if config.head_start == "continue":
-            if not isinstance(closed.head, LinearWeights):
-                raise RunError(f"--head-start continue needs a linear head, not {config.head}")
             previous = closed.head
         batch = closed.batch
 

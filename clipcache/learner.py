@@ -13,6 +13,7 @@ import numpy as np
 from clipcache import registry, scoring
 from clipcache.arrays import Labels, Probs, RowIds
 from clipcache.dataset import Dataset
+from clipcache.errors import RunError
 from clipcache.features import Rows
 from clipcache.heads.base import FittedHead, Head, LinearWeights
 from clipcache.labels import Round
@@ -70,12 +71,12 @@ class Learner:
         self,
         batches: Sequence[RowIds],
         answers: Sequence[Labels],
-        previous: LinearWeights | None = None,
+        previous: FittedHead | None = None,
     ) -> Closed:
         """Fit and evaluate on all batches, then choose the next one.
 
         `answers` are the labels of the `batches`, and `previous` the head that was fitted without
-        the last of them, for runs that go on from it.
+        the last of them, for runs that go on from it; RunError where that is no weight matrix.
         """
         number = len(batches) - 1
         began = time.perf_counter()
@@ -108,8 +109,13 @@ class Learner:
         number: int,
         batches: Sequence[RowIds],
         answers: Sequence[Labels],
-        previous: LinearWeights | None,
+        previous: FittedHead | None,
     ) -> FittedHead:
+        if not isinstance(previous, LinearWeights | None):
+            raise RunError(
+                f"--head-start continue goes on from weights, and the head {self.config.head} has "
+                "others: give fresh, or another head"
+            )
         first = number if self.config.train_on == "latest" else 0
         rows, labels = np.concatenate(batches[first:]), np.concatenate(answers[first:])
         return self._head.fit(

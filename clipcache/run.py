@@ -12,7 +12,7 @@ from clipcache.arrays import Labels, RowIds
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
-from clipcache.heads.base import LinearWeights
+from clipcache.heads.base import load_head
 from clipcache.labels import LabelStore
 from clipcache.learner import Learner
 from clipcache.run_folder import RunConfig, begin, load, read
@@ -80,7 +80,7 @@ class Run:
         answers = [np.array([labels[row] for row in batch.tolist()]) for batch in batches]
         previous = None
         if self.config.head_start == "continue" and number:
-            previous = LinearWeights.load(self.head_path(number - 1))
+            previous = load_head(self.head_path(number - 1))
         closed = self._learner.close(batches, answers, previous)
         closed.head.save(self.head_path(number))
         self.store.add_batch(number + 1, closed.batch, closed.round)

@@ -47,3 +47,13 @@ def test_what_cannot_work_is_refused_before_anything_is_fitted(
     data = Run.begin(tmp_path / "run", CONFIG, finished_cache).data
     with pytest.raises(RunError, match="stratified:999"):
         next(simulate(data, replace(CONFIG, init="stratified:999")))
+
+
+def test_a_head_that_is_no_weight_matrix_cannot_be_continued(
+    tmp_path: Path, finished_cache: EmbeddingCache
+) -> None:
+    config = replace(CONFIG, head="tip_adapter", head_start="continue")
+    run = Run.begin(tmp_path / "run", config, finished_cache)
+    for rounds in (lambda: replay(run), lambda: list(simulate(run.data, config))):
+        with pytest.raises(RunError, match=r"--head-start continue .* tip_adapter"):
+            rounds()

@@ -13,6 +13,7 @@ from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.encoders.base import Identity
 from clipcache.heads.base import LinearWeights
+from clipcache.whitening import unit
 
 SPREAD, SCALE = 6.0, 20.0
 """Length of a row's own part, that of its class's centre being 1, and of a class's weights. With 40
@@ -22,7 +23,7 @@ with a few hundred labels on CLIP's vectors: there are near-ties to be told apar
 
 def centers(dim: int, classes: int) -> Vectors:
     """Return (classes, dim) float32 unit vectors."""
-    return _unit(np.random.default_rng(0).standard_normal((classes, dim), dtype=np.float32))
+    return unit(np.random.default_rng(0).standard_normal((classes, dim), dtype=np.float32))
 
 
 def chunks(rows: int, dim: int, classes: int) -> Iterator[tuple[Features, Labels]]:
@@ -33,13 +34,13 @@ def chunks(rows: int, dim: int, classes: int) -> Iterator[tuple[Features, Labels
     """
     rng = np.random.default_rng(1)
     middle = centers(dim, classes)
-    noise = SPREAD * _unit(rng.standard_normal((CHUNK_ROWS, dim), dtype=np.float32))
+    noise = SPREAD * unit(rng.standard_normal((CHUNK_ROWS, dim), dtype=np.float32))
     for start in range(0, rows, CHUNK_ROWS):
         size = min(CHUNK_ROWS, rows - start)
         labels = rng.integers(0, classes, size)
         signs = rng.choice(np.array([-1, 1], dtype=np.float32), dim)
         x = middle[labels] + noise[rng.permutation(CHUNK_ROWS)[:size]] * signs
-        yield _unit(x).astype(np.float16), labels
+        yield unit(x).astype(np.float16), labels
 
 
 def in_memory(rows: int, dim: int, classes: int) -> tuple[Features, Labels]:
@@ -79,11 +80,6 @@ def on_disk(path: Path, rows: int, dim: int, classes: int) -> EmbeddingCache:
 def head(dim: int, classes: int, number: int = 0) -> LinearWeights:
     """Return weights that know the classes, roughly; each number gives another head."""
     rng = np.random.default_rng((2, number))
-    own = 0.5 * _unit(rng.standard_normal((classes, dim), dtype=np.float32))
-    weight = SCALE * _unit(centers(dim, classes) + own).T
+    own = 0.5 * unit(rng.standard_normal((classes, dim), dtype=np.float32))
+    weight = SCALE * unit(centers(dim, classes) + own).T
     return LinearWeights(np.ascontiguousarray(weight), np.zeros(classes, dtype=np.float32))
-
-
-def _unit(x: Vectors) -> Vectors:
-    unit: Vectors = x / np.linalg.norm(x, axis=1, keepdims=True)
-    return unit

@@ -148,6 +148,13 @@ from their mean. On real features with names for 19 of 27 and 4 of 10 classes, 0
 0 and about as good as 1, with which such classes take rows from classes that have a name."""
 
 
+def names_known(text: LabelText | None, n_classes: int) -> npt.NDArray[np.bool_]:
+    """Return (c,) which classes have a name with a vector."""
+    if text is None:
+        return np.zeros(n_classes, dtype=np.bool_)
+    return np.asarray(np.isfinite(text.vectors[:n_classes]).all(axis=1))
+
+
 def text_weights(
     text: LabelText | None,
     n_classes: int,
@@ -169,17 +176,17 @@ def text_weights(
     pool : from whose mean images lean, as in `mean_image`.
     head : who asks, for the RunError where there is no text.
     """
-    if text is None or np.isnan(text.vectors[:n_classes]).any(axis=1).all():
+    named = names_known(text, n_classes)
+    if text is None or not named.any():
         raise RunError(
             f"the {head} head needs class names as text, but the cache has none; "
             "embed again with --labels names.txt"
         )
     vectors = text.vectors[:n_classes].copy()
     bias = np.zeros(n_classes, dtype=np.float32)
-    nameless = np.isnan(vectors).any(axis=1)
-    middle = vectors[~nameless].mean(axis=0)
-    spread = np.linalg.norm(vectors[~nameless] - middle, axis=1).mean() or 1.0  # 0: a single name
-    for c in np.flatnonzero(nameless):
+    middle = vectors[named].mean(axis=0)
+    spread = np.linalg.norm(vectors[named] - middle, axis=1).mean() or 1.0  # 0: a single name
+    for c in np.flatnonzero(~named):
         images = x[y == c]
         if len(images):
             lean = images.mean(axis=0) - mean_image(x, pool)
@@ -189,13 +196,6 @@ def text_weights(
     # In rows, as it is read back from a file: BLAS rounds differently for the other order.
     weight = np.ascontiguousarray(vectors.T * text.logit_scale, dtype=np.float32)  # (d, c)
     return LinearWeights(weight, bias)
-
-
-def names_known(text: LabelText | None, n_classes: int) -> npt.NDArray[np.bool_]:
-    """Return (c,) which classes have a name with a vector."""
-    if text is None:
-        return np.zeros(n_classes, dtype=np.bool_)
-    return np.asarray(np.isfinite(text.vectors[:n_classes]).all(axis=1))
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from clipcache.images.base import Source
 from clipcache.images.folder import Folder
 from clipcache.images.names import read_names
 from clipcache.images.narrow import Narrow
-from clipcache.images.split import RandomSplit
+from clipcache.images.split import RandomSplit, read_share
 from clipcache.images.table import Table
 
 TABLES = (".csv", ".tsv")
@@ -45,7 +45,7 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         names = read_names(options.labels) if options.labels else None
         source = Narrow(source, frozenset(options.exclude_label), options.top_classes, names)
     if kind == "random":
-        source = RandomSplit(source, _fraction(detail))
+        source = RandomSplit(source, read_share(detail))
     source.class_names()  # one pass, kept: a broken listing is told before an encoder is loaded
     return source
 
@@ -72,10 +72,3 @@ def _open_table(path: Path, options: SourceOptions) -> Source:
         split_column=column if kind == "column" else None,
         path_pattern=options.path_pattern,
     )
-
-
-def _fraction(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise SourceError(f"--split random:{text} needs a share, as in random:0.2") from None

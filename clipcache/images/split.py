@@ -50,3 +50,11 @@ class RandomSplit:
         """Return a number in [0, 1) that depends on the seed and the key alone."""
         digest = blake2b(f"{self.seed}\0{key}".encode(), digest_size=6).digest()
         return int.from_bytes(digest, "big") / 2**48
+
+
+def read_share(text: str) -> float:
+    """Return the share that `--split random:SHARE` names; SourceError where it is no number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise SourceError(f"--split random:{text} needs a share, as in random:0.2") from None

@@ -7,7 +7,7 @@ import numpy as np
 
 from clipcache.errors import SourceError
 from clipcache.images.names import read_names
-from clipcache.images.split import RandomSplit
+from clipcache.images.split import RandomSplit, read_share
 from clipcache.vectors.base import ListedRows, VectorSet
 from clipcache.vectors.clip_retrieval import open_clip_retrieval
 from clipcache.vectors.keys import NumberKeys
@@ -79,12 +79,9 @@ def _share(split: str) -> float | None:
     kind, _, share = split.partition(":")
     if split == "none":
         return None
-    try:
-        if kind == "random":
-            return float(share)
-    except ValueError:
-        pass
-    raise SourceError(f"--split {split} is unknown; give none, or a share as in random:0.2")
+    if kind != "random":
+        raise SourceError(f"--split {split} is unknown; give none, or a share as in random:0.2")
+    return read_share(share)
 
 
 def _open_npy(path: Path, options: VectorOptions, names: Names | None) -> VectorSet:

@@ -237,7 +237,7 @@ BAD: dict[str, tuple[Callable[[Path], tuple[object, ...]], str]] = {
     ),
     "npy: unknown split": (
         lambda t: (npy(t / "v.npy", X), "--split", "random:half"),
-        "--split random:half is unknown; give none, or a share as in random:0.2",
+        "--split random:half needs a share, as in random:0.2",
     ),
     "npy: split of 2": (lambda t: (npy(t / "v.npy", X), "--split", "random:2"), "between 0 and 1"),
     "folder: something else": (lambda t: (t,), "has no img_emb/img_emb_.*: expected a folder of"),
