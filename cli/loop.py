@@ -57,6 +57,15 @@ from .options import cache_argument, device_option, head_option, json_option, st
 @click.option(
     "--label-noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong answers."
 )
+@click.option(
+    "--stop",
+    default="budget",
+    show_default=True,
+    help="Stop before the rounds are used up, with the first of some rules that holds, as in "
+    "agreement:0.99,plateau: agreement:KAPPA (successive heads agree about the pool), gain:POINTS "
+    "(little is expected of one more round), plateau:POINTS (top-1 no longer rises), "
+    "uncertainty:SHARE (the head is sure of the pool).",
+)
 @device_option
 @json_option
 def command(
@@ -74,6 +83,7 @@ def command(
     train_on: Literal["all", "latest"],
     head_start: Literal["fresh", "continue"],
     label_noise: float,
+    stop: str,
     device: str,
     as_json: bool,
 ) -> None:
@@ -104,12 +114,15 @@ def command(
         train_on=train_on,
         head_start=head_start,
         label_noise=label_noise,
+        stop=stop,
     )
     opened = Run.begin(run, config, EmbeddingCache.open(cache), device=device)
     with rounds_table(opened.store.rounds(), quiet=as_json) as add_row:
         done = replay(opened, on_round=add_row)
+    why = opened.stopped()
     save_learning_curve(done, run / "curve.png", title=f"{strategy}, {len(opened.pool):,} images")
     if as_json:
-        print_json({"run": str(run), "config": config, "rounds": done})
+        print_json({"run": str(run), "config": config, "rounds": done, "stopped": why})
     else:
+        click.echo(f"stopped: {why}")
         click.echo(f"learning curve: {run / 'curve.png'}")

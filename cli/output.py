@@ -105,14 +105,16 @@ def print_embedded(summary: "EmbedSummary", cache: Path) -> None:
 @contextmanager
 def rounds_table(past: "list[Round]", quiet: bool) -> "Iterator[Callable[[Round], None]]":
     """Show a table that grows by a line with each round; nothing where `quiet`."""
-    table = Table()
-    for name in ("round", "labels", "top-1 %", "top-5 %", "fit s", "score s", "select s"):
+    table = Table(box=None, pad_edge=False)  # ten columns in the 80 of a terminal
+    names = ("round", "labels", "top-1 %", "top-5 %", "ECE %", "unsure %", "kappa")
+    for name in (*names, "fit s", "score s", "pick s"):
         table.add_column(name, justify="right")
 
     def add_row(r: "Round") -> None:
         seconds = (f"{s:.3f}" for s in (r.fit_seconds, r.score_seconds, r.select_seconds))
-        shares = (f"{100 * share:.1f}" for share in (r.top1, r.top5))
-        table.add_row(str(r.round), str(r.labels), *shares, *seconds)
+        shares = (f"{100 * share:.1f}" for share in (r.top1, r.top5, r.ece, r.uncertainty))
+        kappa = "" if r.agreement is None else f"{r.agreement:.3f}"
+        table.add_row(str(r.round), str(r.labels), *shares, kappa, *seconds)
 
     for closed in past:
         add_row(closed)

@@ -1,9 +1,8 @@
 """Runs that only exist to be compared: in memory, on replayed labels, several at a time."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from functools import lru_cache
-from multiprocessing import get_context
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,10 +11,10 @@ from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.heads.base import FittedHead
 from clipcache.labels import Round
-from clipcache.learner import Closed, Learner
+from clipcache.learner import Closed, History, Learner
 from clipcache.loop import oracle_of
+from clipcache.processes import run_all
 from clipcache.run_folder import RunConfig, check
-from clipcache.threads import available_threads, limit_threads
 
 
 class Experiment(NamedTuple):
@@ -34,33 +33,48 @@ def simulate(data: Dataset, config: RunConfig) -> Iterator[Closed]:
     learner, oracle = Learner(data, config), oracle_of(data, config)
     batches: list[RowIds] = []
     answers: list[Labels] = []
-    previous: FittedHead | None = None
+    rounds: list[Round] = []
+    head: FittedHead | None = None
     batch = learner.start()
     while len(batch):
         batches.append(batch)
         answers.append(oracle.label(batch))
-        closed = learner.close(batches, answers, previous)
+        closed = learner.close(History(batches, answers, rounds, head))
         yield closed
-        if config.head_start == "continue":
-            previous = closed.head
-        batch = closed.batch
+        rounds.append(closed.round)
+        batch, head = closed.batch, closed.head
+
+
+def simulate_traditional(data: Dataset, config: RunConfig) -> Iterator[Closed]:
+    """Yield a model of its own for each number of labels that `simulate` would have passed.
+
+    Each is fitted on a fresh start and fresh random images; nothing is selected, and no rule stops
+    it. The first is the round 0 of `simulate`. Raises RunError as that does.
+    """
+    check(config, data)
+    learner = Learner(data, replace(config, rounds=0, stop="budget"))
+    oracle = oracle_of(data, config)
+    for number in range(config.rounds + 1):
+        rows = learner.start(number)
+        yield learner.close(History([rows], [oracle.label(rows)]))
 
 
 def simulate_all(experiments: Sequence[Experiment]) -> Iterator[list[Round]]:
-    """Yield the rounds of each experiment, in their order, one experiment to a processor.
-
-    Rounds are small: many threads would wait for each other, many processes do not.
-    """
-    processes = min(available_threads(), len(experiments))
-    # A forked process would inherit the locks of threads that it does not have.
-    with ProcessPoolExecutor(processes, get_context("spawn"), limit_threads, (1,)) as workers:
-        yield from workers.map(_rounds, experiments)
+    """Yield the rounds of each experiment, in their order, one experiment to a processor."""
+    waiting: dict[int, list[Round]] = {}
+    told = 0
+    for place, rounds in run_all(_rounds, experiments):
+        waiting[place] = rounds
+        while told in waiting:
+            yield waiting.pop(told)
+            told += 1
 
 
 def _rounds(experiment: Experiment) -> list[Round]:
-    return [closed.round for closed in simulate(_dataset(experiment.cache), experiment.config)]
+    return [closed.round for closed in simulate(dataset_at(experiment.cache), experiment.config)]
 
 
 @lru_cache(maxsize=1)
-def _dataset(cache: Path) -> Dataset:
+def dataset_at(cache: Path) -> Dataset:
+    """Load the cache at this path; the last one that was asked for is kept."""
     return Dataset.load(EmbeddingCache.open(cache))

@@ -25,7 +25,8 @@ create table if not exists batches (
     primary key (round, position));
 create table if not exists rounds (
     round integer primary key, labels integer not null, top1 real not null, top5 real not null,
-    fit_seconds real not null, score_seconds real not null, select_seconds real not null);
+    ece real not null, uncertainty real not null, agreement real, fit_seconds real not null,
+    score_seconds real not null, select_seconds real not null);
 """
 
 
@@ -39,6 +40,12 @@ class Round:
     top1: float
     """Share of the evaluation images whose class was the likeliest, in [0, 1]."""
     top5: float
+    ece: float
+    """Expected calibration error on the evaluation images, in [0, 1]."""
+    uncertainty: float
+    """Mean entropy over the pool, as a share of the highest possible one, in [0, 1]."""
+    agreement: float | None
+    """Cohen's kappa over the pool with the head of the round before; None in round 0."""
     fit_seconds: float
     score_seconds: float
     select_seconds: float
@@ -81,7 +88,8 @@ class LabelStore:
         """Store a proposed batch, and in the same breath what the round before it measured."""
         with _explained(self._path), self._db as db:
             if closed:
-                db.execute("insert into rounds values (?, ?, ?, ?, ?, ?, ?)", astuple(closed))
+                values = astuple(closed)
+                db.execute(f"insert into rounds values ({', '.join('?' * len(values))})", values)
             db.executemany(
                 "insert into batches values (?, ?, ?)",
                 [(round, position, row) for position, row in enumerate(rows.tolist())],

@@ -6,20 +6,25 @@ them in memory, hundreds of times, to compare.
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import softmax
 
 from clipcache import registry, scoring
-from clipcache.arrays import Labels, Probs, RowIds
+from clipcache.arrays import Labels, Probs, RowIds, Vectors
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.features import Rows
 from clipcache.heads.base import FittedHead, Head, LinearWeights
 from clipcache.labels import Round
+from clipcache.metrics import cohen_kappa, expected_calibration_error, mean_uncertainty
 from clipcache.pool import Pool
 from clipcache.run_folder import RunConfig
 from clipcache.starts import choose_start
+from clipcache.stopping import why_stop
 from clipcache.strategies.base import Strategy
 from clipcache.whitening import PoolSample
 
@@ -29,6 +34,22 @@ share their start and their evaluation images, whatever else differs."""
 
 SHOWN = 5
 """Classes that are looked at in an evaluation image."""
+
+WATCHED = 4096
+"""Pool images on which a head is held against the one before it."""
+
+
+class History(NamedTuple):
+    """What is known when the labels of a batch are complete."""
+
+    batches: Sequence[RowIds]
+    """All that were asked for, in order."""
+    answers: Sequence[Labels]
+    """The labels of each."""
+    rounds: Sequence[Round] = ()
+    """What the rounds before this one measured."""
+    head: FittedHead | None = None
+    """The head of the round before, fitted without the last batch."""
 
 
 class Closed(NamedTuple):
@@ -55,78 +76,104 @@ class Learner:
         self._head: Head = registry.load("heads", config.head)()
         self.pool = data.pool[data.labels[data.pool] >= 0]
         self._sample = PoolSample.draw(data.features, self.pool, rng=self._rng(SAMPLE, 0))
-        test = data.test[data.labels[data.test] >= 0]
-        size = len(test) if config.eval_size is None else config.eval_size
-        self.test = np.sort(self._rng(EVALUATION, 0).choice(test, size=size, replace=False))
+        self.test = self.evaluation(config.eval_size)
 
-    def start(self) -> RowIds:
-        """Return the rows of iteration zero."""
+    def evaluation(self, size: int | None) -> RowIds:
+        """Return the sorted rows that a run with this seed and this `eval_size` is measured on."""
+        test = self.data.test[self.data.labels[self.data.test] >= 0]
+        if size is None:
+            return test
+        return np.sort(self._rng(EVALUATION, 0).choice(test, size=size, replace=False))
+
+    def start(self, number: int = 0) -> RowIds:
+        """Return the rows of iteration zero.
+
+        With a `number`, as many as are labelled after so many rounds, as if there had been none: a
+        start of its own and random rows.
+        """
         labels = self.data.labels[self.pool]
-        rng = self._rng(START, 0)
-        return choose_start(
+        rng = self._rng(START, number)
+        first = choose_start(
             self.config.init, self.pool, labels, self.data.names, self._sample, rng=rng
         )
+        others = np.setdiff1d(self.pool, first)
+        more = rng.choice(others, size=number * self.config.batch, replace=False)
+        return np.concatenate([first, more])
 
-    def close(
-        self,
-        batches: Sequence[RowIds],
-        answers: Sequence[Labels],
-        previous: FittedHead | None = None,
-    ) -> Closed:
+    def close(self, history: History) -> Closed:
         """Fit and evaluate on all batches, then choose the next one.
 
-        `answers` are the labels of the `batches`, and `previous` the head that was fitted without
-        the last of them, for runs that go on from it; RunError where that is no weight matrix.
+        Raises RunError where the head is to go on from one that is no weight matrix.
         """
-        number = len(batches) - 1
+        number = len(history.batches) - 1
         began = time.perf_counter()
-        head = self._fit(number, batches, answers, previous)
+        head = self._fit(number, history)
         fitted = time.perf_counter()
         shown = min(SHOWN, len(self.data.names))
         guesses, probs = scoring.shortlist(self.data.features, self.test, head, shown)
-        right = guesses == self.data.labels[self.test][:, None]
-        asked, known = np.concatenate(batches), np.concatenate(answers)
-        unlabeled = np.setdiff1d(self.pool, asked)
-        pool = Pool(self._features, head, unlabeled, asked, known, self._sample)
-        batch = asked[:0]
+        measured = self._measure(history, head, guesses, probs)
+        asked = np.concatenate(history.batches)
+        batch, scored = asked[:0], 0.0
         selecting = time.perf_counter()
-        if number < self.config.rounds:
+        if not why_stop([*history.rounds, measured], self.config.stop, self.config.rounds):
+            known = np.concatenate(history.answers)
+            unlabeled = np.setdiff1d(self.pool, asked)
+            pool = Pool(self._features, head, unlabeled, asked, known, self._sample)
             batch = self._select(pool, number + 1)
-        selected = time.perf_counter()
-        measured = Round(
-            round=number,
-            labels=len(asked),
-            top1=float(right[:, 0].mean()),
-            top5=float(right.any(axis=1).mean()),
+            scored = pool.clock.seconds
+        timed = replace(
+            measured,
             fit_seconds=fitted - began,
-            score_seconds=pool.clock.seconds,
-            select_seconds=selected - selecting - pool.clock.seconds,
+            score_seconds=scored,
+            select_seconds=time.perf_counter() - selecting - scored,
         )
-        return Closed(head, guesses, probs, batch, measured)
+        return Closed(head, guesses, probs, batch, timed)
 
-    def _fit(
-        self,
-        number: int,
-        batches: Sequence[RowIds],
-        answers: Sequence[Labels],
-        previous: FittedHead | None,
-    ) -> FittedHead:
+    def _fit(self, number: int, history: History) -> FittedHead:
+        previous = history.head if self.config.head_start == "continue" else None
         if not isinstance(previous, LinearWeights | None):
             raise RunError(
                 f"--head-start continue goes on from weights, and the head {self.config.head} has "
                 "others: give fresh, or another head"
             )
         first = number if self.config.train_on == "latest" else 0
-        rows, labels = np.concatenate(batches[first:]), np.concatenate(answers[first:])
         return self._head.fit(
-            self.data.features[rows].astype(np.float32),
-            labels,
+            self.data.features[np.concatenate(history.batches[first:])].astype(np.float32),
+            np.concatenate(history.answers[first:]),
             n_classes=len(self.data.names),
             text=self.data.text,
             rng=self._rng(FIT, number),
             start=previous,
             pool=self._sample,
         )
+
+    def _measure(self, history: History, head: FittedHead, guesses: Labels, probs: Probs) -> Round:
+        """Return what a round measured, without its times."""
+        right = guesses == self.data.labels[self.test][:, None]
+        opinions = softmax(head.logits(self._watched), axis=1)
+        agreement = None
+        if history.head:
+            before = history.head.logits(self._watched).argmax(axis=1)
+            agreement = cohen_kappa(before, opinions.argmax(axis=1), len(self.data.names))
+        return Round(
+            round=len(history.batches) - 1,
+            labels=sum(map(len, history.batches)),
+            top1=float(right[:, 0].mean()),
+            top5=float(right.any(axis=1).mean()),
+            ece=expected_calibration_error(np.minimum(probs[:, 0], 1), right[:, 0]),
+            uncertainty=mean_uncertainty(opinions),
+            agreement=agreement,
+            fit_seconds=0.0,
+            score_seconds=0.0,
+            select_seconds=0.0,
+        )
+
+    @cached_property
+    def _watched(self) -> Vectors:
+        """(w, d) float32 pool images, spread evenly; the same ones in every round."""
+        step = -(-len(self._sample.rows) // WATCHED)
+        x = self.data.features[self._sample.rows[:: max(step, 1)]].astype(np.float32)
+        return x[np.isfinite(x).all(axis=1)]
 
     def _select(self, pool: Pool, number: int) -> RowIds:
         if self.config.subsample is not None:

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.special import entr
 
 from clipcache.arrays import Float64, Labels, Logits, Probs
 from clipcache.errors import ArrayError
@@ -51,6 +52,31 @@ def expected_calibration_error(
         raise ArrayError(f"calibration needs at least one bin, found {bins}")
     place = np.maximum(np.ceil(exact * bins).astype(np.int64) - 1, 0)
     return float(np.abs(np.bincount(place, correct - exact)).sum() / len(exact))
+
+
+def cohen_kappa(one: Labels, other: Labels, n_classes: int) -> float:
+    """Return how far two (m,) guesses agree beyond chance, in [-1, 1]; 1 where they are the same.
+
+    Cohen 1960, "A Coefficient of Agreement for Nominal Scales".
+
+    >>> cohen_kappa(np.array([0, 0, 1, 1]), np.array([0, 0, 1, 0]), 2)
+    0.5
+    """
+    _one_each(one=one, other=other)
+    agree = float((one == other).mean())
+    shares = (np.bincount(guesses, minlength=n_classes) / len(one) for guesses in (one, other))
+    chance = float(np.dot(*shares))
+    return 1.0 if agree == 1 else (agree - chance) / (1 - chance)
+
+
+def mean_uncertainty(probs: Probs) -> float:
+    """Return the mean entropy of the (m, c) rows as a share of the highest, log c, in [0, 1].
+
+    >>> round(mean_uncertainty(np.float32([[0.5, 0.5], [1, 0]])), 6)
+    0.5
+    """
+    classes = probs.shape[1]
+    return float(entr(probs).sum(axis=1).mean() / np.log(max(classes, 2)))
 
 
 def class_recall(guesses: Labels, labels: Labels, n_classes: int) -> Float64:
@@ -105,10 +131,30 @@ def tail_recall(guesses: Labels, labels: Labels, pool_counts: npt.NDArray[np.int
     >>> tail_recall(np.array([0, 0, 0, 0]), np.array([0, 0, 1, 2]), np.array([900, 90, 9]))
     0.0
     """
+    recall = _recall_by_count(guesses, labels, pool_counts)
+    return float(recall[: max(1, len(recall) // 3)].mean())
+
+
+def head_recall(guesses: Labels, labels: Labels, pool_counts: npt.NDArray[np.int64]) -> float:
+    """Return the mean recall of the commonest third of the classes, in [0, 1].
+
+    As many classes as `tail_recall` looks at, from the other end of the same order.
+
+    >>> head_recall(np.array([0, 0, 0, 0]), np.array([0, 0, 1, 2]), np.array([900, 90, 9]))
+    1.0
+    """
+    recall = _recall_by_count(guesses, labels, pool_counts)
+    return float(recall[-max(1, len(recall) // 3) :].mean())
+
+
+def _recall_by_count(
+    guesses: Labels, labels: Labels, pool_counts: npt.NDArray[np.int64]
+) -> Float64:
+    """Return the recall of each class that occurs in the labels, the rarest in the pool first."""
     recall = class_recall(guesses, labels, len(pool_counts))
     present = np.flatnonzero(~np.isnan(recall))
-    rarest = present[np.argsort(pool_counts[present], kind="stable")]
-    return float(recall[rarest[: max(1, len(rarest) // 3)]].mean())
+    ordered: Float64 = recall[present[np.argsort(pool_counts[present], kind="stable")]]
+    return ordered
 
 
 def _one_each(**arrays: npt.NDArray[Any]) -> None:

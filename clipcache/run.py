@@ -14,8 +14,9 @@ from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.heads.base import load_head
 from clipcache.labels import LabelStore
-from clipcache.learner import Learner
+from clipcache.learner import History, Learner
 from clipcache.run_folder import RunConfig, begin, load, read
+from clipcache.stopping import why_stop
 
 
 class Run:
@@ -78,13 +79,15 @@ class Run:
             return batches[-1][:0]
         number = len(batches) - 1
         answers = [np.array([labels[row] for row in batch.tolist()]) for batch in batches]
-        previous = None
-        if self.config.head_start == "continue" and number:
-            previous = load_head(self.head_path(number - 1))
-        closed = self._learner.close(batches, answers, previous)
+        before = load_head(self.head_path(number - 1)) if number else None
+        closed = self._learner.close(History(batches, answers, self.store.rounds(), before))
         closed.head.save(self.head_path(number))
         self.store.add_batch(number + 1, closed.batch, closed.round)
         return closed.batch
+
+    def stopped(self) -> str | None:
+        """Return in words why no more labels are asked for; None while there is more to do."""
+        return why_stop(self.store.rounds(), self.config.stop, self.config.rounds)
 
     def record(self, rows: RowIds, labels: Labels, *, annotator: str, source: str) -> None:
         """Store labels for proposed rows; they are on disk when the call returns."""

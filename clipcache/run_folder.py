@@ -12,14 +12,14 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from clipcache import registry
+from clipcache import registry, stopping
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.durable import write_file
 from clipcache.errors import RunError
 from clipcache.starts import start_size
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class RunConfig:
     head_start: Literal["fresh", "continue"] = "fresh"
     label_noise: float = 0.0
     """Share of wrong answers of the replayed oracle."""
+    stop: str = "budget"
+    """Rules that may end the run before its rounds are used up, as in `stopping.parse`."""
 
     def differences(self, other: Self) -> list[str]:
         """Name the fields in which two configurations differ, with both values."""
@@ -124,6 +126,7 @@ def check(config: RunConfig, data: Dataset) -> None:
     """Raise RunError for options that cannot work with this data, before anything is written."""
     registry.load("strategies", config.strategy)
     registry.load("heads", config.head)
+    stopping.parse(config.stop)
     if not data.names:
         raise RunError(
             "the cache has no class names; embed again with labels, or --labels names.txt"

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import softmax
 
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.errors import RunError
 from clipcache.experiment import simulate
 from clipcache.loop import replay
+from clipcache.metrics import expected_calibration_error
 from clipcache.run import Run
 from clipcache.run_folder import RunConfig
 
@@ -57,3 +59,25 @@ def test_a_head_that_is_no_weight_matrix_cannot_be_continued(
     for rounds in (lambda: replay(run), lambda: list(simulate(run.data, config))):
         with pytest.raises(RunError, match=r"--head-start continue .* tip_adapter"):
             rounds()
+
+
+def test_a_round_measures_calibration_certainty_and_agreement(
+    tmp_path: Path, finished_cache: EmbeddingCache
+) -> None:
+    run = Run.begin(tmp_path / "run", CONFIG, finished_cache)
+    closed = list(simulate(run.data, CONFIG))
+    pool, labels = run.data.features[run.pool].astype(np.float32), run.data.labels[run.test]
+    for before, now in zip([None, *closed], closed, strict=False):
+        probs = softmax(now.head.logits(pool).astype(np.float64), axis=1)
+        entropy = -(probs * np.log(probs)).sum(axis=1) / np.log(probs.shape[1])
+        assert now.round.uncertainty == pytest.approx(entropy.mean(), rel=1e-4)
+        right = now.guesses[:, 0] == labels
+        assert now.round.ece == expected_calibration_error(now.probs[:, 0], right)
+        if before is None:
+            assert now.round.agreement is None
+            continue
+        theirs = before.head.logits(pool).argmax(axis=1)
+        table = np.zeros_like(probs, shape=(probs.shape[1],) * 2)
+        np.add.at(table, (theirs, probs.argmax(axis=1)), 1 / len(pool))
+        chance = table.sum(axis=0) @ table.sum(axis=1)
+        assert now.round.agreement == pytest.approx((np.trace(table) - chance) / (1 - chance))

@@ -10,7 +10,7 @@ from clipcache.arrays import RowIds
 from clipcache.errors import RunError
 from clipcache.labels import LabelStore, Round
 
-CLOSED = Round(0, 3, 0.5, 0.75, 0.1, 0.2, 0.3)
+CLOSED = Round(0, 3, 0.5, 0.75, 0.05, 0.4, None, 0.1, 0.2, 0.3)
 
 
 @pytest.fixture

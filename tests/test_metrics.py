@@ -9,6 +9,7 @@ from clipcache.errors import ArrayError
 from clipcache.metrics import (
     class_recall,
     expected_calibration_error,
+    head_recall,
     macro_recall,
     tail_recall,
     top_k_accuracy,
@@ -151,6 +152,18 @@ def test_tail_recall_by_hand() -> None:
     assert tail_recall(guesses[1:], labels[1:], counts) == 0.0  # 3 alone: a third of five
     assert tail_recall(guesses[:2], labels[:2], counts) == 1.0  # of two classes the rarer one
     assert tail_recall(guesses[4:5], labels[4:5], counts) == 0.0  # the only class
+
+
+@given(PAIRS, COUNTS)
+def test_the_head_is_the_last_third_of_a_plain_sort(
+    pairs: list[tuple[int, int]], counts: np.ndarray
+) -> None:
+    guesses, labels = split(pairs)
+    present = sorted({label for _, label in pairs}, key=lambda c: (counts[c], c))
+    head = present[len(present) - max(1, len(present) // 3) :]
+    inside = np.isin(labels, head)
+    expected = macro_recall(guesses[inside], labels[inside])
+    assert head_recall(guesses, labels, counts) == pytest.approx(expected)
 
 
 def test_guesses_that_no_label_has_are_just_wrong() -> None:

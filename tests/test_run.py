@@ -299,7 +299,7 @@ def test_a_damaged_run_json_is_named(
     assert "run.json cannot be read" in refused(run.folder, CONFIG, finished_cache)
 
 
-@pytest.mark.parametrize("change", [{"format": 2}, {"config": {"colour": 1}}])
+@pytest.mark.parametrize("change", [{"format": 3}, {"config": {"colour": 1}}])
 def test_a_run_of_a_newer_version_is_not_touched(
     run: Run, finished_cache: EmbeddingCache, change: dict[str, Any]
 ) -> None:
@@ -307,8 +307,8 @@ def test_a_run_of_a_newer_version_is_not_touched(
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     before = path.read_bytes()
     message = refused(run.folder, CONFIG, finished_cache)
-    assert f"run format {change.get('format', 1)}" in message
-    assert "format 1" in message
+    assert f"run format {change.get('format', 2)}" in message
+    assert "knows format 2" in message
     assert path.read_bytes() == before
 
 
@@ -348,7 +348,7 @@ def test_an_empty_folder_is_as_good_as_none(tmp_path: Path, finished_cache: Embe
 def test_run_json_tells_the_whole_configuration(run: Run) -> None:
     content = json.loads((run.folder / "run.json").read_text())
     assert RunConfig(**content["config"]) == CONFIG
-    assert content["format"] == 1
+    assert content["format"] == 2
     assert content["rows"] == 600
     assert tuple(content["names"]) == class_names(8)
     assert content["identity"] == identity().to_dict()

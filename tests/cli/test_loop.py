@@ -25,6 +25,16 @@ def test_words_name_the_curve(cli: Cli, embedded: Path, tmp_path: Path) -> None:
     assert result.code == 0
     assert "top-1 %" in result.out
     assert result.out.strip().endswith("curve.png")
+    assert "stopped: all 2 rounds are done" in result.out
+
+
+def test_a_run_says_why_it_stopped(cli: Cli, embedded: Path, tmp_path: Path) -> None:
+    options = ("--rounds", 5, "--batch", 1, "--stop", "agreement:1,uncertainty:1")
+    result = cli("loop", embedded, tmp_path / "run", *options)
+    assert "stopped: the head is sure: uncertainty" in result.out
+    told = json.loads(cli("loop", embedded, tmp_path / "run", *options, "--json").out)
+    assert told["stopped"].startswith("the head is sure")
+    assert len(told["rounds"]) == 1
 
 
 def test_the_cache_is_only_read(cli: Cli, embedded: Path, tmp_path: Path) -> None:
@@ -35,10 +45,10 @@ def test_the_cache_is_only_read(cli: Cli, embedded: Path, tmp_path: Path) -> Non
 
 def test_options_arrive_as_they_were_given(cli: Cli, embedded: Path, tmp_path: Path) -> None:
     options = "--strategy entropy --head zero_shot --subsample 9 --init random:4 --batch 2"
-    more = "--rounds 1 --seed 5 --eval-size 3 --train-on latest --head-start continue"
+    more = "--rounds 1 --seed 5 --eval-size 3 --train-on latest --head-start continue --stop gain"
     with patch("clipcache.loop.replay", autospec=True, return_value=[]) as called:
         cli("loop", embedded, tmp_path / "run", *options.split(), *more.split(), "--label-noise", 1)
     (run,) = called.call_args.args
     assert run.config == RunConfig(
-        "entropy", "zero_shot", 9, "random:4", 2, 1, 5, 3, "latest", "continue", 1.0
+        "entropy", "zero_shot", 9, "random:4", 2, 1, 5, 3, "latest", "continue", 1.0, "gain"
     )

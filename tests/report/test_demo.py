@@ -14,7 +14,9 @@ SUMMARY = EmbedSummary(100, 100, 0, 0, 0, 1.0, ())
 
 def runs(*finals: float) -> list[list[Round]]:
     """One run a value, flat in accuracy, so that its average is that value."""
-    return [[Round(r, 20 + r, f, f, 0.1, 0.02, 0.0) for r in range(3)] for f in finals]
+    return [
+        [Round(r, 20 + r, f, f, 0.1, 0.3, 0.9, 0.1, 0.02, 0.0) for r in range(3)] for f in finals
+    ]
 
 
 def result(full: list[list[Round]], part: list[list[Round]], any_: list[list[Round]]) -> DemoResult:

@@ -9,7 +9,9 @@ from clipcache.report.plots import learning_curves_svg, save_learning_curve
 
 
 def rounds(heights: list[float]) -> list[Round]:
-    return [Round(i, 10 * i, top1, top1, 0.1, 0.1, 0.1) for i, top1 in enumerate(heights)]
+    return [
+        Round(i, 10 * i, top1, top1, 0.1, 0.3, 0.9, 0.1, 0.1, 0.1) for i, top1 in enumerate(heights)
+    ]
 
 
 def test_png_shows_the_curve(tmp_path: Path) -> None:

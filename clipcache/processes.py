@@ -1,0 +1,55 @@
+"""Many independent tasks, one to a processor: results come as they are ready.
+
+Small matrices gain nothing from many threads, which only wait for each other; processes do not.
+"""
+
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from multiprocessing import active_children, get_context, parent_process
+from threading import Thread
+from typing import TypeVar
+
+from clipcache.threads import available_threads, limit_threads
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+
+def run_all(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
+    """Yield (place of the task, what `work` made of it) as soon as each is ready.
+
+    Tasks are begun in their order. `work` must be importable. What it raises is raised here, and
+    then, as when the caller stops listening or is killed, nothing goes on in the background.
+    """
+    if not tasks:
+        return
+    others = set(active_children())
+    # A forked process would inherit the locks of threads that it does not have.
+    workers = ProcessPoolExecutor(
+        min(available_threads(), len(tasks)), get_context("spawn"), _begin
+    )
+    try:
+        places = {workers.submit(work, task): place for place, task in enumerate(tasks)}
+        for ready in as_completed(places):
+            yield places[ready], ready.result()
+        workers.shutdown()
+    finally:
+        workers.shutdown(wait=False, cancel_futures=True)
+        for worker in set(active_children()) - others:
+            worker.terminate()
+
+
+def _begin() -> None:
+    limit_threads(1)
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches everybody; one of us speaks
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    """Leave at once when the parent is gone: the queue of tasks would never say so."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
