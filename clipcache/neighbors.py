@@ -1,4 +1,4 @@
-"""Which rows lie close together: k-means and distances. The only door to FAISS."""
+"""Which rows lie close together: k-means, distances, an index. The only door to FAISS."""
 
 from typing import NamedTuple
 
@@ -8,6 +8,10 @@ import numpy as np
 from clipcache.arrays import RowIds, Vectors
 from clipcache.errors import ArrayError
 from clipcache.threads import available_threads
+
+SMALL = 2**28
+"""Products of two numbers in a pass over all rows, below which threads would mostly wait for each
+other: with 200 rows and 20 clusters, two took up to a hundred times as long on a busy machine."""
 
 
 class Clusters(NamedTuple):
@@ -42,7 +46,8 @@ def kmeans(
     if not 1 <= k <= len(x):
         raise ArrayError(f"{k} clusters were asked for, of {len(x)} rows")
     rows = np.ascontiguousarray(x, dtype=np.float32)
-    faiss.omp_set_num_threads(available_threads())
+    alone = rows.size * k < SMALL  # the result is the same, bit for bit
+    faiss.omp_set_num_threads(1 if alone else available_threads())
     found = faiss.Kmeans(
         rows.shape[1],
         k,
@@ -66,3 +71,43 @@ def squared_distances(x: Vectors, y: Vectors) -> Vectors:
     squared += (x * x).sum(axis=1)[:, None]
     squared += (y * y).sum(axis=1)
     return np.maximum(squared, 0, out=squared)
+
+
+class Cells:
+    """An index of rows by the cells of k-means: to find what is near, only near cells are read.
+
+    A row takes d + 8 bytes, a byte a number: what it is away from its centroid, rounded. FAISS's
+    IndexIVFScalarQuantizer.
+    """
+
+    def __init__(self, centroids: Vectors, sample: Vectors, *, probes: int) -> None:
+        """Begin without rows.
+
+        Parameters
+        ----------
+        centroids : (c, d) float32, the middles of the cells.
+        sample : (m, d) float32 rows that show how far numbers are from those of their centroid.
+        probes : cells that are read, the nearest ones.
+        """
+        c, d = centroids.shape
+        self._middles = faiss.IndexFlatL2(d)  # the index below does not keep it alive
+        self._middles.add(centroids)
+        byte = faiss.ScalarQuantizer.QT_8bit
+        self._index = faiss.IndexIVFScalarQuantizer(self._middles, d, c, byte)
+        self._index.train(sample)
+        self._index.nprobe = min(probes, c)
+
+    def add(self, rows: RowIds, x: Vectors, cell: RowIds) -> None:
+        """Take in (b,) rows, their (b, d) float32 vectors and the (b,) cells that they lie in."""
+        parts = [np.ascontiguousarray(part) for part in (x, rows, cell)]
+        self._index.add_core(len(rows), *map(faiss.swig_ptr, parts))
+
+    def nearest(self, x: Vectors, k: int) -> RowIds:
+        """Return at most `k` rows near one (d,) float32 vector, the nearest first.
+
+        One at a time: FAISS computes many in another way, and company must not change the answer.
+        """
+        faiss.omp_set_num_threads(1)  # for one question, others would only wait
+        _, found = self._index.search(x[None], k)
+        rows: RowIds = found[0][found[0] >= 0]
+        return rows

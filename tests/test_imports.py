@@ -32,7 +32,7 @@ FLOORS = (
         "stats",
     ),
     ("encoders", "projection", "vectors"),
-    ("committee", "device", "typicality"),
+    ("committee", "device", "nearby", "typicality"),
     ("scoring", "text", "whitening"),
     ("discriminant", "pool", "starts"),
     ("cache", "heads", "labels", "oracles", "strategies"),

@@ -5,7 +5,7 @@ import pytest
 
 from clipcache.arrays import Vectors
 from clipcache.errors import ArrayError
-from clipcache.neighbors import Clusters, kmeans, squared_distances
+from clipcache.neighbors import Cells, Clusters, kmeans, squared_distances
 
 
 def clouds(sizes: list[int], d: int = 6) -> tuple[Vectors, list[slice]]:
@@ -68,3 +68,30 @@ def test_distances_are_those_between_each_and_each() -> None:
     expected = ((x[:, None] - y) ** 2).sum(axis=2)
     found = squared_distances(x.astype(np.float32), y.astype(np.float32))
     np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def cells_of(x: Vectors, c: int, probes: int) -> tuple[Cells, Clusters]:
+    """Return an index with all rows in it, put there in two parts, and the clusters behind it."""
+    clusters = found(x, c)
+    cells, rows = Cells(clusters.centroids, x, probes=probes), 100 + np.arange(len(x))
+    for part in (slice(70), slice(70, None)):
+        cells.add(rows[part], x[part], clusters.cluster[part])
+    return cells, clusters
+
+
+def test_cells_find_the_nearest_rows_by_the_names_that_they_were_given() -> None:
+    x, _ = clouds([80, 60, 40])
+    cells, _ = cells_of(x, 9, probes=9)
+    squared = ((x[:, None] - x) ** 2).sum(axis=2)
+    for row in range(0, 180, 10):
+        found = cells.nearest(x[row], 20) - 100
+        exact = np.sort(squared[row])
+        assert found[0] == row
+        np.testing.assert_allclose(squared[row, found], exact[:20], atol=0.5)  # a byte a number
+
+
+def test_only_near_cells_are_read() -> None:
+    x, _ = clouds([80, 60, 40])
+    cells, clusters = cells_of(x, 3, probes=1)
+    mine = np.flatnonzero(clusters.cluster == clusters.cluster[0])
+    np.testing.assert_array_equal(np.sort(cells.nearest(x[0], 180)) - 100, mine)

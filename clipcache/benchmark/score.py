@@ -116,7 +116,7 @@ def run_cases(cases: Sequence[Case], folder: Path | None = None) -> Iterator[Tim
 
 def measure(case: Case, place: Path) -> Timing:
     """Measure one case in this process."""
-    before = _forget_peak()
+    before = forget_peak()
     if case.what == "zarr":
         cache = EmbeddingCache.open(place / "pool.zarr")
         features: Rows = StoredEmbeddings(cache, case.rows)
@@ -138,7 +138,7 @@ def measure(case: Case, place: Path) -> Timing:
     elif case.what == "round":
         ours = _round(features, rows, labels, case.classes)
     ours()
-    peak = _peak_mb() - before
+    peak = peak_mb() - before
     if case.what == "memory" and isinstance(features, np.ndarray):
         x = features.astype(np.float32)
         floors = dict(products(x, head)) | {"reading": reading(features)}
@@ -189,15 +189,16 @@ def _round(features: Rows, rows: RowIds, labels: RowIds, classes: int) -> Task:
     return one_round
 
 
-def _forget_peak() -> float:
+def forget_peak() -> float:
     """Let the peak of memory start anew where the system can do that; return it, in MB."""
     forget = Path("/proc/self/clear_refs")
     if forget.exists():
         forget.write_text("5")
-    return _peak_mb()
+    return peak_mb()
 
 
-def _peak_mb() -> float:
+def peak_mb() -> float:
+    """Return the largest memory that this process ever had, or since `forget_peak`, in MB."""
     status = Path("/proc/self/status")
     if status.exists():  # unlike getrusage, this can be reset
         line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
