@@ -5,7 +5,19 @@ from typing import Literal
 
 import click
 
-from .options import cache_argument, device_option, head_option, json_option, strategy_option
+from .options import (
+    batch_option,
+    cache_argument,
+    device_option,
+    head_option,
+    head_start_option,
+    json_option,
+    label_noise_option,
+    rounds_option,
+    stop_option,
+    strategy_option,
+    train_on_option,
+)
 
 
 @click.command()
@@ -22,16 +34,8 @@ from .options import cache_argument, device_option, head_option, json_option, st
     help="The first labels: kmeans:N (the middles of clusters), typiclust:N (typical of clusters), "
     "random:N, or stratified:N (of each class). Without a number, one for each class name.",
 )
-@click.option(
-    "--batch", type=click.IntRange(1), default=10, show_default=True, help="Labels a round."
-)
-@click.option(
-    "--rounds",
-    type=click.IntRange(1),
-    default=10,
-    show_default=True,
-    help="Rounds after the first labels.",
-)
+@batch_option
+@rounds_option
 @click.option(
     "--seed",
     type=click.IntRange(0),
@@ -40,32 +44,10 @@ from .options import cache_argument, device_option, head_option, json_option, st
     help="Decides every random choice.",
 )
 @click.option("--eval-size", type=click.IntRange(1), help="Evaluate on N test images.  [all]")
-@click.option(
-    "--train-on",
-    type=click.Choice(["all", "latest"]),
-    default="all",
-    show_default=True,
-    help="All labels so far, or those of the latest round.",
-)
-@click.option(
-    "--head-start",
-    type=click.Choice(["fresh", "continue"]),
-    default="fresh",
-    show_default=True,
-    help="Fit from nothing, or from the head of the round before.",
-)
-@click.option(
-    "--label-noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong answers."
-)
-@click.option(
-    "--stop",
-    default="budget",
-    show_default=True,
-    help="Stop before the rounds are used up, with the first of some rules that holds, as in "
-    "agreement:0.99,plateau: agreement:KAPPA (successive heads agree about the pool), gain:POINTS "
-    "(little is expected of one more round), plateau:POINTS (top-1 no longer rises), "
-    "uncertainty:SHARE (the head is sure of the pool).",
-)
+@train_on_option
+@head_start_option
+@label_noise_option
+@stop_option
 @device_option
 @json_option
 def command(

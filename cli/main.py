@@ -9,7 +9,7 @@ import click
 from clipcache import __version__
 from clipcache.errors import ClipcacheError
 
-COMMANDS = ("bench", "demo", "embed", "import", "info", "loop", "verify")
+COMMANDS = ("bench", "compare", "demo", "embed", "import", "info", "loop", "verify")
 
 
 class Commands(click.Group):

@@ -21,6 +21,42 @@ head_option = click.option(
     show_default=True,
     help="What turns vectors into classes.",
 )
+batch_option = click.option(
+    "--batch", type=click.IntRange(1), default=10, show_default=True, help="Labels a round."
+)
+rounds_option = click.option(
+    "--rounds",
+    type=click.IntRange(1),
+    default=10,
+    show_default=True,
+    help="Rounds after the first labels.",
+)
+train_on_option = click.option(
+    "--train-on",
+    type=click.Choice(["all", "latest"]),
+    default="all",
+    show_default=True,
+    help="All labels so far, or those of the latest round.",
+)
+head_start_option = click.option(
+    "--head-start",
+    type=click.Choice(["fresh", "continue"]),
+    default="fresh",
+    show_default=True,
+    help="Fit from nothing, or from the head of the round before.",
+)
+label_noise_option = click.option(
+    "--label-noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong answers."
+)
+stop_option = click.option(
+    "--stop",
+    default="budget",
+    show_default=True,
+    help="Stop before the rounds are used up, with the first of some rules that holds, as in "
+    "agreement:0.99,plateau: agreement:KAPPA (successive heads agree about the pool), gain:POINTS "
+    "(little is expected of one more round), plateau:POINTS (top-1 no longer rises), "
+    "uncertainty:SHARE (the head is sure of the pool).",
+)
 device_option = click.option(
     "--device",
     type=click.Choice(["cpu", "cuda"]),

@@ -16,11 +16,13 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from clipcache.benchmark.score import Timing
+    from clipcache.comparison.analysis import Analysis
     from clipcache.embed import EmbedSummary
     from clipcache.embed import Progress as Report
     from clipcache.encoders.base import Identity
     from clipcache.labels import Round
     from clipcache.report.demo import DemoResult
+    from clipcache.stats import Interval
 
 
 def print_json(value: Any) -> None:
@@ -192,3 +194,66 @@ def print_arms(result: "DemoResult") -> None:
     Console().print(table)
     click.echo(f"zero-shot (no label at all): {100 * result.zero_shot:.1f} %")
     click.echo(result.verdict())
+
+
+@contextmanager
+def trials_progress() -> "Iterator[tuple[Callable[[int, int], None], Callable[[str], None]]]":
+    """Show a bar with finished trials and time left on standard error, and lines above it.
+
+    Ctrl-C ends the command with exit code 130 and a line that says how to go on.
+    """
+    columns = (
+        BarColumn(),
+        TextColumn("{task.completed:,.0f} of {task.total:,.0f} trials"),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(*columns, console=Console(stderr=True))
+    task = bar.add_task("compare", total=0)
+
+    def report(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    def say(message: str) -> None:
+        bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+
+    stopped = False
+    try:
+        yield report, say
+    except KeyboardInterrupt:
+        stopped = True
+    finally:
+        if bar.live.is_started:
+            bar.stop()
+    if stopped:
+        done = f"{bar.tasks[0].completed:,.0f} of {bar.tasks[0].total or 0:,.0f} trials are kept"
+        click.echo(f"stopped: {done}; run the same command again to go on", err=True)
+        raise click.exceptions.Exit(130)
+
+
+def print_comparison(analysis: "Analysis", page: Path) -> None:
+    """Print top-1 of each arm on the most images, what could be shown, and where the page is."""
+    rows = [row for row in analysis.summaries if row.metric == "top1"]
+    rows = [row for row in rows if row.evaluation == rows[0].evaluation]
+    caches = len({row.cache for row in rows})
+    title = f"top-1 in % on {rows[0].evaluation} test images, with 95 % intervals over seeds"
+    table = Table(title=title, box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("cache", "arm") if caches > 1 else ("arm",):
+        table.add_column(name)
+    for name in ("at the end", "whole curve", "labels to\ntarget"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        shares = (percent(interval) for interval in (row.final, row.area))
+        found = row.labels_to_target
+        labels = "never" if found is None or found == float("inf") else f"{found:.0f}"
+        table.add_row(*[row.cache] * (caches > 1), row.arm, *shares, labels)
+    Console().print(table)
+    for sentence in analysis.verdicts:
+        click.echo(sentence)
+    click.echo(f"report: {page}")
+
+
+def percent(interval: "Interval") -> str:
+    """Return "61.2 (60.1 to 62.3)" for shares in [0, 1], or the mean alone without an interval."""
+    mean, low, high = (100 * share for share in interval)
+    return f"{mean:.1f}" if low != low else f"{mean:.1f} ({low:.1f} to {high:.1f})"

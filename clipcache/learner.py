@@ -60,6 +60,8 @@ class Closed(NamedTuple):
     """(m, 5) likeliest classes of the evaluation images; fewer columns with fewer classes."""
     probs: Probs
     """(m, 5) their probabilities."""
+    asked: RowIds
+    """The rows of these batches, in the order of asking."""
     batch: RowIds
     """The rows to label next, the most wanted first; empty when the last round is over."""
     round: Round
@@ -76,14 +78,7 @@ class Learner:
         self._head: Head = registry.load("heads", config.head)()
         self.pool = data.pool[data.labels[data.pool] >= 0]
         self._sample = PoolSample.draw(data.features, self.pool, rng=self._rng(SAMPLE, 0))
-        self.test = self.evaluation(config.eval_size)
-
-    def evaluation(self, size: int | None) -> RowIds:
-        """Return the sorted rows that a run with this seed and this `eval_size` is measured on."""
-        test = self.data.test[self.data.labels[self.data.test] >= 0]
-        if size is None:
-            return test
-        return np.sort(self._rng(EVALUATION, 0).choice(test, size=size, replace=False))
+        self.test = evaluation_rows(data, config.seed, config.eval_size)
 
     def start(self, number: int = 0) -> RowIds:
         """Return the rows of iteration zero.
@@ -96,7 +91,7 @@ class Learner:
         first = choose_start(
             self.config.init, self.pool, labels, self.data.names, self._sample, rng=rng
         )
-        others = np.setdiff1d(self.pool, first)
+        others = _without(self.pool, first)
         more = rng.choice(others, size=number * self.config.batch, replace=False)
         return np.concatenate([first, more])
 
@@ -117,7 +112,7 @@ class Learner:
         selecting = time.perf_counter()
         if not why_stop([*history.rounds, measured], self.config.stop, self.config.rounds):
             known = np.concatenate(history.answers)
-            unlabeled = np.setdiff1d(self.pool, asked)
+            unlabeled = _without(self.pool, asked)
             pool = Pool(self._features, head, unlabeled, asked, known, self._sample)
             batch = self._select(pool, number + 1)
             scored = pool.clock.seconds
@@ -127,7 +122,7 @@ class Learner:
             score_seconds=scored,
             select_seconds=time.perf_counter() - selecting - scored,
         )
-        return Closed(head, guesses, probs, batch, timed)
+        return Closed(head, guesses, probs, asked, batch, timed)
 
     def _fit(self, number: int, history: History) -> FittedHead:
         previous = history.head if self.config.head_start == "continue" else None
@@ -184,6 +179,20 @@ class Learner:
 
     def _rng(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self.config.seed, purpose, number))
+
+
+def _without(pool: RowIds, rows: RowIds) -> RowIds:
+    """Return the pool less some rows; without looking for copies, of which a pool has none."""
+    return np.setdiff1d(pool, rows, assume_unique=True)
+
+
+def evaluation_rows(data: Dataset, seed: int, size: int | None) -> RowIds:
+    """Return the sorted test rows that runs with this seed and this `eval_size` measure on."""
+    test = data.test[data.labels[data.test] >= 0]
+    if size is None:
+        return test
+    rng = np.random.default_rng((seed, EVALUATION, 0))
+    return np.sort(rng.choice(test, size=size, replace=False))
 
 
 def _on_device(features: Rows, device: str) -> Rows:

@@ -7,10 +7,13 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
 from typing import TypeVar
 
+from clipcache.errors import RunError
 from clipcache.threads import available_threads, limit_threads
 
 Task = TypeVar("Task")
@@ -21,30 +24,38 @@ def run_all(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[t
     """Yield (place of the task, what `work` made of it) as soon as each is ready.
 
     Tasks are begun in their order. `work` must be importable. What it raises is raised here, and
-    then, as when the caller stops listening or is killed, nothing goes on in the background.
+    then, as when the caller stops listening or is killed, nothing goes on in the background. Raises
+    RunError where a process is killed.
     """
     if not tasks:
         return
     others = set(active_children())
     # A forked process would inherit the locks of threads that it does not have.
     workers = ProcessPoolExecutor(
-        min(available_threads(), len(tasks)), get_context("spawn"), _begin
+        min(available_threads(), len(tasks)), get_context("spawn"), _begin, (work.__module__,)
     )
     try:
         places = {workers.submit(work, task): place for place, task in enumerate(tasks)}
         for ready in as_completed(places):
             yield places[ready], ready.result()
         workers.shutdown()
+    except BrokenProcessPool as error:
+        raise RunError(
+            "a working process was ended from outside, perhaps because memory ran out; free some, "
+            "or let this one use fewer processors, and run this again"
+        ) from error
     finally:
         workers.shutdown(wait=False, cancel_futures=True)
         for worker in set(active_children()) - others:
             worker.terminate()
+            worker.join()
 
 
-def _begin() -> None:
-    limit_threads(1)
+def _begin(module: str) -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches everybody; one of us speaks
     Thread(target=_end_with_parent, daemon=True).start()
+    import_module(module)  # brings the libraries, and only one that is there can be limited
+    limit_threads(1)
 
 
 def _end_with_parent() -> None:

@@ -1,0 +1,180 @@
+"""`clipcache compare`: options become a plan, a plan becomes a folder and a table."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from unittest.mock import patch
+
+import pytest
+from click.testing import CliRunner
+
+from clipcache.cache.reader import EmbeddingCache
+from clipcache.cli.compare import command
+from clipcache.cli.main import clipcache
+from clipcache.cli.output import print_comparison
+from clipcache.comparison.analysis import Analysis
+from clipcache.comparison.choices import PRESETS, plan_of
+from clipcache.comparison.plan import Arm, Plan
+from clipcache.comparison.summary import Summary
+from clipcache.run_folder import RunConfig
+from clipcache.stats import Interval
+from tests.cli.conftest import Cli
+
+FAST = ("--head", "linear", "--init", "stratified:1", "--batch", 2, "--rounds", 2)
+
+
+def planned(cli: Cli, tmp_path: Path, *options: object) -> Plan:
+    """Return the plan that the options became."""
+    with patch("clipcache.comparison.run.compare", autospec=True, side_effect=OSError) as called:
+        assert cli("compare", "a.zarr", "b.zarr", tmp_path / "out", *options).code == 1
+    caches, folder, plan, _, _ = called.call_args.args
+    assert caches == (Path("a.zarr"), Path("b.zarr"))
+    assert folder == tmp_path / "out"
+    assert isinstance(plan, Plan)
+    return plan
+
+
+def test_a_comparison_leaves_a_page_and_every_number(
+    cli: Cli, finished_cache: EmbeddingCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipcache.comparison.run.run_all", lambda f, x: enumerate(map(f, x)))
+    out = tmp_path / "out"
+    options = ("--strategy", "margin", "--strategy", "random", "--seeds", 2, "--json")
+    result = cli("compare", finished_cache.path, out, *FAST, *options)
+    assert result.code == 0, result.err
+    assert "4 of 4 trials" in result.err
+    found = json.loads(result.out)
+    assert [arm["name"] for arm in found["plan"]["arms"]] == ["margin", "random"]
+    assert found == json.loads((out / "results.json").read_text())
+    assert {"report.html", "comparison.json", "trials", "plots", "rounds.csv"} <= {
+        f.name for f in out.iterdir()
+    }
+
+
+def test_words_tell_top1_and_what_could_be_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    half, sure = Interval(0.5, 0.4, 0.625), Interval(0.75, float("nan"), float("nan"))
+    row = Summary("cats", "margin", "all", "top1", half, half, sure, 8, 12.0, 8, 12, 0.5, 9.75)
+    rows = (
+        row,
+        replace(row, arm="random", final=sure, labels_to_target=float("inf")),
+        replace(row, metric="ece", arm="not shown"),
+        replace(row, evaluation="200", arm="not shown"),
+    )
+    print_comparison(Analysis(("Margin beat random.",), rows, ()), Path("out/report.html"))
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert "margin 50.0 (40.0 to 62.5) 75.0 10" in lines
+    assert "random 75.0 75.0 never" in lines
+    assert lines[-2:] == ["Margin beat random.", "report: out/report.html"]
+    assert not any("not shown" in line or "cats" in line for line in lines)
+    several = Analysis((), (row, replace(row, cache="dogs")), ())
+    print_comparison(several, Path("out/report.html"))
+    told = capsys.readouterr().out
+    assert "cats" in told
+    assert "dogs" in told
+
+
+def test_options_arrive_as_they_were_given(cli: Cli, tmp_path: Path) -> None:
+    options = "--strategy entropy --head linear --head auto --pool 30 --pool full --init random:4 "
+    options += "--batch 2 --rounds 1 --seeds 5 --eval-size 3 --eval-size all --train-on latest "
+    options += "--head-start continue --stop gain --label-noise 1 --traditional --target 0.8"
+    plan = planned(cli, tmp_path, *options.split(), "--baseline", "traditional, auto")
+    same = {"init": "random:4", "batch": 2, "rounds": 1, "train_on": "latest", "stop": "gain"}
+    same |= {"head_start": "continue", "label_noise": 1.0}
+    arms = [
+        Arm(f"entropy, {head}, {words}", RunConfig("entropy", head, pool, **same))
+        for head in ("linear", "auto")
+        for pool, words in ((30, "30 images"), (None, "full pool"))
+    ]
+    arms += [
+        Arm(f"traditional, {head}", RunConfig("random", head, **same), traditional=True)
+        for head in ("linear", "auto")
+    ]
+    assert plan == Plan(tuple(arms), "traditional, auto", 5, (3, None), 0.8)
+
+
+def test_without_options_the_recipes_are_compared(cli: Cli, tmp_path: Path) -> None:
+    assert planned(cli, tmp_path) == plan_of({}, "options")
+    assert planned(cli, tmp_path, "--seeds", 3) == plan_of({"seeds": 3}, "options")
+
+
+def test_presets_and_plan_files_may_have_other_seeds(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "plan.toml").write_text("strategies = ['margin']\nseeds = 7\n")
+    report = planned(cli, tmp_path, "--preset", "report", "--seeds", 3, "--baseline", "random")
+    assert report == plan_of({**PRESETS["report"], "seeds": 3, "baseline": "random"}, "options")
+    mine = planned(cli, tmp_path, "--plan", tmp_path / "plan.toml", "--target", 0.5)
+    assert (mine.seeds, mine.target, len(mine.arms)) == (7, 0.5, 1)
+
+
+def test_every_preset_is_a_choice() -> None:
+    (option,) = [o for o in command.params if o.name == "preset"]
+    assert list(option.type.choices) == list(PRESETS)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ("--preset report --plan x.toml", "--preset and --plan exclude each other"),
+        ("--preset report --strategy margin", "--preset says what is compared: beside it only"),
+        ("--plan x.toml --batch 10", "--plan says what is compared: .* --seeds, --baseline"),
+        ("--pool 0", "'0' is neither 'full' nor a whole number from 1"),
+        ("--eval-size some", "'some' is neither 'all' nor a whole number"),
+        ("--strategy magic", "'magic' is not one of"),
+        ("--target 61", "61"),
+    ],
+)
+def test_bad_usage_is_2_and_says_how(options: str, words: str) -> None:
+    result = CliRunner().invoke(clipcache, ["compare", "a", "b", *options.split()])
+    assert result.exit_code == 2
+    assert result.stderr.startswith("Usage: ")
+    lines = " ".join(result.stderr.split())
+    assert re.search(words, lines), lines
+
+
+def test_what_cannot_work_is_refused_in_one_line(
+    cli: Cli, finished_cache: EmbeddingCache, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.toml").write_text("colour = 3\n")
+    for options, words in (
+        ((*FAST, "--rounds", 900), "error: the arm 'default' cannot work on cache: 900 rounds"),
+        (("--baseline", "mine"), "error: no arm is called 'mine'; there are: defaults"),
+        (("--plan", tmp_path / "plan.toml"), "unknown key 'colour'; known: strategies"),
+        (("--plan", tmp_path / "none.toml"), "none.toml cannot be read"),
+    ):
+        result = cli("compare", finished_cache.path, tmp_path / "out", *options)
+        assert result.code == 1
+        assert words in result.err
+        assert result.err.count("\n") == 1, result.err
+        assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(finished_cache: EmbeddingCache, tmp_path: Path) -> None:
+    program = [
+        sys.executable,
+        "-m",
+        "clipcache.cli.main",
+        "compare",
+        finished_cache.path,
+        tmp_path / "out",
+    ]
+    options = map(str, (*FAST, "--strategy", "margin", "--rounds", 5, "--seeds", 200))
+    process = subprocess.Popen(
+        [*map(str, program), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
+    trials = tmp_path / "out" / "trials"
+    while not any(trials.glob("*.json")):
+        assert process.poll() is None
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "of 200 trials are kept; run the same command again to go on" in err
+    assert "Traceback" not in err
