@@ -13,6 +13,8 @@ ASIDES = {"top1": "", "tail_recall": " For rare classes?", "head_recall": " For 
 NOT_SHOWN = "No difference could be shown"
 LISTED = 4
 """Differences of a kind that a sentence names; tables have all."""
+NAMED = 2
+"""Pairs without a shown difference that a sentence names; more are counted."""
 EXACT = 13
 """Seeds up to which the paired test tries all flips of signs."""
 
@@ -103,12 +105,18 @@ def _winners(family: Sequence[Comparison]) -> str:
                 else f"{c.other} beat {c.one} {_measured(c, -1)}"
                 for c in shown
             ],
-            NOT_SHOWN: [f"{len(unknown)} of {len(family)} pairs"] if unknown else [],
+            NOT_SHOWN: _unknown(unknown, len(family)),
         }
     said = ". ".join(f"{kind}: {_listed(names)}" for kind, names in parts.items() if names)
     worst = max(c.adjusted_p for c in shown)
     unit = shown[0].measure
     return f"{said}. ({unit[0].upper()}{unit[1:]}, 95 % intervals, adjusted p at most {worst:.2g}.)"
+
+
+def _unknown(pairs: Sequence[Comparison], of: int) -> list[str]:
+    if len(pairs) <= NAMED:
+        return [f"{c.one} against {c.other} {_measured(c, 1)}" for c in pairs]
+    return [f"{len(pairs)} of {of} pairs"]
 
 
 def _measured(c: Comparison, sign: int) -> str:

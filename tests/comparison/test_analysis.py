@@ -251,6 +251,19 @@ def test_each_question_holds_pairs_that_differ_in_one_thing() -> None:
     }
 
 
+def test_pairs_that_could_not_be_told_apart_are_named_too() -> None:
+    plan = grid_plan()
+    level = {"margin": 0.8, "margin 300": 0.5, "entropy": 0.5, "entropy 300": 0.5}
+    runs = {
+        a.name: [trial(h) for h in noisy(level.get(a.name, 0.5), seed=i)]
+        for i, a in enumerate(plan.arms)
+    }
+    said = analyse(Results(plan, (cache("x", runs),))).verdicts
+    [pool] = [s for s in said if s.startswith("Does scoring the full pool pay? Shown")]
+    assert "Shown: margin beat margin 300 +" in pool
+    assert "No difference could be shown: entropy against entropy 300 " in pool
+
+
 def test_the_traditional_arm_has_a_question_of_its_own() -> None:
     plan = grid_plan()
     plan = replace(plan, arms=(*plan.arms, Arm("random", RANDOM)), baseline="random")
