@@ -2,6 +2,21 @@
 
 A run stops where its rounds are used up, and before that where one of its rules says so. Rules look
 at the rounds that are closed, so that anybody can ask again later and hears the same.
+
+Where they stopped the default recipe on CLIP's vectors (rounds of 20, one seed), as "labels: top-1 in
+%", and where 30 rounds ended:
+
+===========  =========  =========  =========  =========  ===========  =========
+rule         Pets       UCF101     DTD        food       fashion      threshold
+===========  =========  =========  =========  =========  ===========  =========
+agreement    457: 88.6  561: 77.8  never      130: 98.4  387: 92.3    0.99
+gain         237: 87.5  281: 72.5  427: 64.9  110: 98.2  267: 91.3    0.2
+plateau      357: 88.6  541: 77.6  647: 68.0  110: 98.2  267: 91.3    0.5
+uncertainty  157: 87.0  381: 75.1  never      30: 97.6   47: 82.7     0.1
+(none)       637: 89.5  701: 77.7  647: 68.0  610: 98.2  627: 93.0
+===========  =========  =========  =========  =========  ===========  =========
+
+`uncertainty` trusts the head, which on the long tail of fashion was surer than right.
 """
 
 from collections.abc import Callable, Sequence
