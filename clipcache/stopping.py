@@ -3,8 +3,8 @@
 A run stops where its rounds are used up, and before that where one of its rules says so. Rules look
 at the rounds that are closed, so that anybody can ask again later and hears the same.
 
-Where they stopped the default recipe on CLIP's vectors (rounds of 20, one seed), as "labels: top-1 in
-%", and where 30 rounds ended:
+Where they stopped the default recipe on CLIP's vectors (rounds of 20, one seed), as "labels:
+top-1 in %", and where 30 rounds ended:
 
 ===========  =========  =========  =========  =========  ===========  =========
 rule         Pets       UCF101     DTD        food       fashion      threshold
