@@ -52,7 +52,8 @@ def run_all(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[t
 
 
 def _begin(module: str) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches everybody; one of us speaks
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:  # as it is in the background
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C reaches everybody; one of us speaks
     Thread(target=_end_with_parent, daemon=True).start()
     import_module(module)  # brings the libraries, and only one that is there can be limited
     limit_threads(1)

@@ -5,6 +5,7 @@ the fits a hundred times slower. The variable only counts before NumPy is import
 """
 
 import os
+import signal
 from pathlib import Path
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -19,6 +20,9 @@ from tests.synthetic import write_cache
 
 settings.register_profile("clipcache", derandomize=True, deadline=None)
 settings.load_profile("clipcache")
+
+# A shell starts background jobs deaf to Ctrl-C, and programs that tests start inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture

@@ -44,6 +44,11 @@ def wait(number: int) -> int:
     return number
 
 
+def hesitate(number: int) -> int:
+    time.sleep(number)
+    return number
+
+
 def assert_nobody_works() -> None:
     """A process that has ended stays listed for a moment, until its pool has heard of it."""
     patience = time.monotonic() + 10
@@ -111,3 +116,26 @@ def test_workers_do_not_outlive_their_owner(how: signal.Signals) -> None:
     owner.send_signal(how)
     assert owner.wait(timeout=60) != 0
     assert psutil.wait_procs(workers, timeout=60)[1] == []
+
+
+def test_workers_of_a_deaf_owner_are_deaf_too() -> None:
+    code = (
+        "import signal\n"
+        "signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
+        "from tests.test_processes import hesitate, run_all\n"
+        "for place, _ in run_all(hesitate, [0, 1, 1]):\n"
+        "    print(place, flush=True)\n"
+    )
+    owner = subprocess.Popen(
+        [sys.executable, "-c", code],
+        stdout=subprocess.PIPE,
+        env=os.environ | {"PYTHONPATH": str(ROOT)},
+        text=True,
+        start_new_session=True,
+    )
+    assert owner.stdout is not None
+    with owner.stdout as told:
+        assert told.readline() == "0\n"
+        os.killpg(owner.pid, signal.SIGINT)
+        assert sorted(told) == ["1\n", "2\n"]
+    assert owner.wait(timeout=60) == 0
