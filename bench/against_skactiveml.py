@@ -160,7 +160,7 @@ def measure(task: Task) -> Measured:
     strategy = ours if task.ours else Theirs(PAIRS[task.strategy], pool, vectors)
     rng = np.random.default_rng(task.seed)
     asked = rng.choice(pool, len(data.names), replace=False)
-    sample = PoolSample.draw(data.features, pool, rng=rng)
+    sample = PoolSample.draw(data.features, pool, len(data.names), rng=rng)
     counts, top1, seconds = [], [], []
     for left in reversed(range(task.rounds + 1)):
         x, y = data.features[asked].astype(np.float32), data.labels[asked]

@@ -70,7 +70,7 @@ def made_up(rows: int) -> Pool:
     known = np.sort(rng.choice(rows, LABELS, replace=False))
     x, y = features[known].astype(np.float32), labels[known]
     head = Linear().fit(x, y, n_classes=CLASSES, text=None, rng=rng)
-    sample = PoolSample.draw(features, np.arange(rows), rng=rng)
+    sample = PoolSample.draw(features, np.arange(rows), CLASSES, rng=rng)
     return Pool(features, head, np.setdiff1d(np.arange(rows), known), known, y, sample)
 
 

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy.special import softmax
+from threadpoolctl import threadpool_limits
 
 from clipcache import registry, scoring
 from clipcache.arrays import Labels, Probs, RowIds, Vectors
@@ -77,7 +78,9 @@ class Learner:
         self._strategy: Strategy = registry.load("strategies", config.strategy)()
         self._head: Head = registry.load("heads", config.head)()
         self.pool = data.pool[data.labels[data.pool] >= 0]
-        self._sample = PoolSample.draw(data.features, self.pool, rng=self._rng(SAMPLE, 0))
+        self._sample = PoolSample.draw(
+            data.features, self.pool, len(data.names), rng=self._rng(SAMPLE, 0)
+        )
         self.test = evaluation_rows(data, config.seed, config.eval_size)
 
     def start(self, number: int = 0) -> RowIds:
@@ -132,15 +135,17 @@ class Learner:
                 "others: give fresh, or another head"
             )
         first = number if self.config.train_on == "latest" else 0
-        return self._head.fit(
-            self.data.features[np.concatenate(history.batches[first:])].astype(np.float32),
-            np.concatenate(history.answers[first:]),
-            n_classes=len(self.data.names),
-            text=self.data.text,
-            rng=self._rng(FIT, number),
-            start=previous,
-            pool=self._sample,
-        )
+        # Sums over rows depend on the number of threads, which must not decide who is asked next.
+        with threadpool_limits(1):
+            return self._head.fit(
+                self.data.features[np.concatenate(history.batches[first:])].astype(np.float32),
+                np.concatenate(history.answers[first:]),
+                n_classes=len(self.data.names),
+                text=self.data.text,
+                rng=self._rng(FIT, number),
+                start=previous,
+                pool=self._sample,
+            )
 
     def _measure(self, history: History, head: FittedHead, guesses: Labels, probs: Probs) -> Round:
         """Return what a round measured, without its times."""

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from clipcache.arrays import Vectors
-from clipcache.whitening import SAMPLE, PoolSample, Whitening, unit
+from clipcache.whitening import PoolSample, Whitening, unit
 
 
 def rows(n: int, d: int = 6, seed: int = 0) -> Vectors:
@@ -63,18 +63,19 @@ def test_a_row_of_zeros_stays_what_it_is() -> None:
     np.testing.assert_array_equal(unit(np.zeros((2, 3))), np.zeros((2, 3)))
 
 
-def test_a_large_pool_is_sampled_once_each_and_in_order() -> None:
-    x = np.zeros((SAMPLE + 500, 1), dtype=np.float16)
-    chosen = np.arange(100, SAMPLE + 400)
-    drawn = PoolSample.draw(x, chosen, rng=np.random.default_rng(0)).rows
-    assert len(drawn) == SAMPLE
+@pytest.mark.parametrize(("classes", "size"), [(2, 4096), (100, 6400), (1000, 16_384)])
+def test_a_large_pool_is_sampled_once_each_and_in_order(classes: int, size: int) -> None:
+    x = np.zeros((20_000, 1), dtype=np.float16)
+    chosen = np.arange(100, 19_900)
+    drawn = PoolSample.draw(x, chosen, classes, rng=np.random.default_rng(0)).rows
+    assert len(drawn) == size
     assert (np.diff(drawn) > 0).all()
     assert np.isin(drawn, chosen).all()
-    again = PoolSample.draw(x, chosen, rng=np.random.default_rng(0)).rows
+    again = PoolSample.draw(x, chosen, classes, rng=np.random.default_rng(0)).rows
     np.testing.assert_array_equal(drawn, again)
 
 
 def test_a_small_pool_is_taken_whole() -> None:
     chosen = np.array([3, 5, 9])
-    drawn = PoolSample.draw(rows(10), chosen, rng=np.random.default_rng(0)).rows
+    drawn = PoolSample.draw(rows(10), chosen, 3, rng=np.random.default_rng(0)).rows
     np.testing.assert_array_equal(drawn, chosen)

@@ -51,7 +51,7 @@ def draw_map(data: Dataset, picks: Mapping[str, RowIds]) -> PoolMap:
     """
     rng = np.random.default_rng(0)
     known = data.pool[data.labels[data.pool] >= 0]
-    sample = PoolSample.draw(data.features, known, rng=rng)
+    sample = PoolSample.draw(data.features, known, len(data.names), rng=rng)
     labels = data.labels[sample.distinct]
     shown = np.arange(len(labels))
     if len(shown) > SHOWN:
