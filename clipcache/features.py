@@ -1,17 +1,20 @@
 """Rows of a pool, wherever they are: in memory, in a memory map, or in chunks on disk."""
 
 from collections import deque
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from itertools import pairwise
+from itertools import islice, pairwise
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
 from clipcache.arrays import Features, RowIds, Vectors
+from clipcache.threads import available_threads
 
 SEGMENT = 8192
 """Rows of an array that are worked on by one thread before it asks for more."""
+PART = 2048
+"""Rows that are worked on at a time, so that they stay in a cache and need no second copy."""
 
 T = TypeVar("T")
 
@@ -77,12 +80,15 @@ def segments(features: Rows, rows: RowIds) -> Generator[Segment, None, None]:
             yield Segment(start, part, features.read(number), places)
 
 
-def blocks(features: Rows, rows: RowIds, size: int) -> Iterator[tuple[RowIds, Vectors]]:
-    """Yield (rows, vectors) of at most `size` rows each, as float32, in the order of `rows`."""
-    for segment in segments(features, rows):
-        for start in range(0, len(segment.rows), size):
-            part = slice(start, start + size)
-            yield segment.rows[part], segment.array[segment.places[part]].astype(np.float32)
+def each_segment(
+    features: Rows, rows: RowIds, work: Callable[[Segment], T]
+) -> Iterator[tuple[Segment, T]]:
+    """Yield the segments of the wanted rows and what `work`, in several threads, makes of each."""
+    threads = available_threads()
+    todo = read_ahead(segments(features, rows), threads)
+    with ThreadPoolExecutor(threads) as workers:
+        while some := list(islice(todo, threads)):
+            yield from zip(some, workers.map(work, some), strict=True)
 
 
 def read_ahead(items: Iterator[T], depth: int) -> Generator[T, None, None]:

@@ -7,8 +7,6 @@ later question reads a few (`neighbors.Cells`).
 
 import math
 import weakref
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +15,9 @@ from threadpoolctl import threadpool_limits
 from clipcache.arrays import Features, RowIds, Vectors
 from clipcache.contenders import not_a_number
 from clipcache.errors import ArrayError
-from clipcache.features import Rows, Segment, read_ahead, segments
+from clipcache.features import PART, Rows, Segment, each_segment
 from clipcache.kernels.product import PackedWeights, pack_weights, product
 from clipcache.neighbors import Cells, kmeans
-from clipcache.threads import available_threads
 
 COMPONENTS = 64
 """Principal components that are kept."""
@@ -29,8 +26,6 @@ SAMPLE = 16_384
 PROBES = 8
 """Cells that are read for a row."""
 ITERATIONS = 10
-PART = 2048
-"""Rows that a thread works on at a time, so that they stay in its cache."""
 
 _indexes: "dict[int, PoolIndex]" = {}
 """The index of each array of features that is alive, by its id."""
@@ -82,14 +77,10 @@ class PoolIndex:
 
     def _fill(self, features: Rows, rows: RowIds) -> RowIds:
         """Put all rows into their cells, and return those that are not finite."""
-        threads = available_threads()
-        todo = read_ahead(segments(features, rows), threads)
         wrong = [rows[:0]]
-        with ThreadPoolExecutor(threads) as workers:
-            while some := list(islice(todo, threads)):
-                for segment, (low, cell) in zip(some, workers.map(self._place, some), strict=True):
-                    wrong.append(segment.rows[~np.isfinite(low).all(axis=1)])
-                    self._cells.add(segment.rows, low, cell)
+        for segment, (low, cell) in each_segment(features, rows, self._place):
+            wrong.append(segment.rows[~np.isfinite(low).all(axis=1)])
+            self._cells.add(segment.rows, low, cell)
         return np.concatenate(wrong)
 
     def _place(self, segment: Segment) -> tuple[Vectors, RowIds]:

@@ -30,7 +30,6 @@ def kmeans(
     k: int,
     *,
     rng: np.random.Generator,
-    weights: Vectors | None = None,
     iterations: int = 20,
     restarts: int = 1,
     each: int = 256,
@@ -40,7 +39,6 @@ def kmeans(
     Parameters
     ----------
     k : 1 <= k <= n. Identical rows may leave clusters empty.
-    weights : (n,) float32, how much each row counts.
     each : at most `each` * k random rows find the centroids; all rows are assigned to them.
     """
     if not 1 <= k <= len(x):
@@ -57,7 +55,7 @@ def kmeans(
         min_points_per_centroid=1,  # fewer rows than FAISS would like are no reason to warn
         max_points_per_centroid=each,
     )
-    found.train(rows, weights=weights)
+    found.train(rows)
     distance, cluster = found.index.search(rows, 1)
     return Clusters(
         np.asarray(found.centroids, dtype=np.float32), cluster[:, 0], np.maximum(distance[:, 0], 0)

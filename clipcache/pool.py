@@ -4,27 +4,21 @@ A pool is frozen and holds no true labels, so no strategy can peek.
 """
 
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Self
 
 import numpy as np
 from scipy.special import softmax
 
-from clipcache import features, scoring
+from clipcache import scoring
 from clipcache.arrays import Labels, Probs, RowIds, Scores, Vectors
 from clipcache.committee import dropout_committee
 from clipcache.contenders import not_a_number
 from clipcache.errors import ArrayError
-from clipcache.features import Rows
+from clipcache.features import PART, Rows
 from clipcache.kernels.measure import Measure
 from clipcache.projection import HasLogits
 from clipcache.whitening import PoolSample
-
-BLOCK = 2048
-"""Rows that `blocks` hands out at a time."""
-PART = 2048
-"""Rows that are whitened at a time, so that millions of them need no second copy."""
 
 
 @dataclass
@@ -59,7 +53,11 @@ class Pool:
         return best
 
     def score(self, measure: Measure) -> Scores:
-        """Return the (u,) float32 scores of the unlabelled rows."""
+        """Return the (u,) float32 scores of the unlabelled rows.
+
+        For a strategy of yours that weighs all rows, to draw in proportion to their scores, say;
+        one that wants the best asks `top`, which keeps no others in memory.
+        """
         began = time.perf_counter()
         scores = scoring.score(self.features, self.unlabeled, self.head, measure)
         self.clock.seconds += time.perf_counter() - began
@@ -96,10 +94,6 @@ class Pool:
     def classes(self) -> int:
         """How many classes the head tells apart."""
         return int(self.probs(self.unlabeled[:1]).shape[1])
-
-    def blocks(self) -> Iterator[tuple[RowIds, Vectors]]:
-        """Yield all unlabelled rows and their float32 vectors, a block at a time."""
-        return features.blocks(self.features, self.unlabeled, BLOCK)
 
     def committee(self, members: int, dropout: float, *, rng: np.random.Generator) -> Self:
         """Return the same pool with `members` heads side by side, for measures of disagreement.

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from clipcache import features
 from clipcache.arrays import Features, RowIds
-from clipcache.features import Segment, blocks, read_ahead, segments
+from clipcache.features import Segment, each_segment, read_ahead, segments
 from tests.chunked import InChunks
 
 Problem = tuple[Features, RowIds, int]
@@ -54,17 +54,30 @@ def test_segments_of_chunks_are_their_rows_in_order(problem: Problem) -> None:
         assert stored.reads == sorted(set(chunks))
 
 
-@given(problems(), st.integers(1, 9), st.booleans())
-def test_blocks_are_the_rows_in_order_as_float32(
-    problem: Problem, block: int, in_chunks: bool
+@pytest.mark.parametrize("threads", [1, 3])
+def test_work_on_each_segment_comes_back_in_order(
+    threads: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    array, rows, size = problem
-    parts = list(blocks(InChunks(array, size) if in_chunks else array, rows, block))
-    assert [row for part, _ in parts for row in part.tolist()] == rows.tolist()
-    for part, vectors in parts:
-        assert 1 <= len(part) <= block
-        assert vectors.dtype == np.float32
-        np.testing.assert_array_equal(vectors, array[part])
+    monkeypatch.setattr("clipcache.threads._limit", threads)
+    together = threading.Barrier(threads, timeout=10)
+
+    def total(segment: Segment) -> float:
+        together.wait()  # as many at a time as there are threads, or nobody goes on
+        return float(segment.array[segment.places].sum())
+
+    array, rows = np.arange(60, dtype=np.float16).reshape(30, 2), np.arange(1, 30)
+    done = list(each_segment(InChunks(array, 5), rows, total))
+    check([segment for segment, _ in done], array, rows)
+    for segment, found in done:
+        assert found == array[segment.rows].sum()
+
+
+def test_work_that_fails_on_a_segment_is_an_error() -> None:
+    def fail(segment: Segment) -> None:
+        raise ZeroDivisionError(segment.start)
+
+    with pytest.raises(ZeroDivisionError, match="0"):
+        list(each_segment(np.ones((9, 2), dtype=np.float16), np.arange(9), fail))
 
 
 @pytest.mark.parametrize("depth", [1, 2, 30])

@@ -37,13 +37,6 @@ def test_every_row_is_with_its_nearest_centroid_at_that_distance() -> None:
     np.testing.assert_allclose(clusters.distance, squared.min(axis=1), rtol=1e-3, atol=1e-4)
 
 
-def test_weights_pull_a_centroid() -> None:
-    x = np.array([[0.0], [1.0]], dtype=np.float32)
-    weights = np.array([1, 3], dtype=np.float32)
-    clusters = kmeans(x, 1, rng=np.random.default_rng(0), weights=weights)
-    np.testing.assert_allclose(clusters.centroids, [[0.75]], atol=1e-6)
-
-
 def test_a_seed_decides() -> None:
     x = np.random.default_rng(2).standard_normal((500, 4)).astype(np.float32)
     np.testing.assert_array_equal(found(x, 9).centroids, found(x, 9).centroids)

@@ -6,7 +6,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipcache import pool as pools
 from clipcache.arrays import RowIds
 from clipcache.heads.base import LinearWeights
 from clipcache.kernels.entropy import entropy
@@ -69,16 +68,6 @@ def test_shortlist_is_the_likeliest_classes_and_their_probabilities() -> None:
     np.testing.assert_array_equal(POOL.shortlist(rows)[0], order)
 
 
-def test_blocks_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pools, "BLOCK", 7)
-    parts = list(POOL.blocks())
-    assert {len(rows) for rows, _ in parts[:-1]} == {7}
-    np.testing.assert_array_equal(np.concatenate([rows for rows, _ in parts]), POOL.unlabeled)
-    np.testing.assert_array_equal(
-        np.concatenate([vectors for _, vectors in parts]), POOL.embeddings(POOL.unlabeled)
-    )
-
-
 def test_rows_may_be_in_chunks() -> None:
     pool = replace(POOL, features=InChunks(POOL.features, 64))
     for found, expected in zip(pool.top(margin, 40), POOL.top(margin, 40), strict=True):
@@ -89,13 +78,11 @@ def test_rows_may_be_in_chunks() -> None:
     )
 
 
-def test_embeddings_and_blocks_are_the_cache_in_float32() -> None:
+def test_embeddings_are_the_cache_in_float32() -> None:
     rows = POOL.unlabeled[[3, 1]]
     found = POOL.embeddings(rows)
     assert found.dtype == np.float32
     np.testing.assert_array_equal(found, POOL.features[rows])
-    parts = list(POOL.blocks())
-    np.testing.assert_array_equal(np.concatenate([p for p, _ in parts]), POOL.unlabeled)
 
 
 def test_scores_are_those_of_the_twin() -> None:

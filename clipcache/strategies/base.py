@@ -1,8 +1,6 @@
 """What every acquisition strategy promises."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
-from itertools import islice
 from typing import Protocol
 
 import numpy as np
@@ -11,12 +9,8 @@ from threadpoolctl import threadpool_limits
 from clipcache.arrays import Floats, RowIds, Vectors
 from clipcache.contenders import not_a_number
 from clipcache.errors import ArrayError
-from clipcache.features import Segment, read_ahead, segments
+from clipcache.features import PART, Segment, each_segment
 from clipcache.pool import Pool
-from clipcache.threads import available_threads
-
-PART = 2048
-"""Rows that a thread works on at a time, so that they stay in its cache."""
 
 
 class Strategy(Protocol):
@@ -54,14 +48,10 @@ def each_row(pool: Pool, work: Callable[[Segment], Floats]) -> Floats:
         ]
         return np.concatenate([work(part) for part in parts])
 
-    threads = available_threads()
-    todo = read_ahead(segments(pool.features, pool.unlabeled), threads)
-    values: list[Floats] = []
     # A library's own threads would fight with ours for the processors.
-    with threadpool_limits(1), ThreadPoolExecutor(threads) as workers:
-        while some := list(islice(todo, threads)):
-            values += workers.map(visit, some)
-    found = np.concatenate(values)
+    with threadpool_limits(1):
+        done = each_segment(pool.features, pool.unlabeled, visit)
+        found = np.concatenate([values for _, values in done])
     wrong = ~np.isfinite(found)
     if wrong.any():
         raise ArrayError(not_a_number(pool.unlabeled[wrong]))

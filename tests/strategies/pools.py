@@ -1,5 +1,7 @@
 """Pools made by hand: a head that reads the logits straight from the embedding."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from clipcache.arrays import Logits, Vectors
@@ -42,3 +44,24 @@ def random_pool(n: int = 400, d: int = 12, c: int = 5) -> Pool:
     for array in (features, pool.unlabeled, labeled, pool.labels, head.weight, head.bias):
         array.setflags(write=False)
     return pool
+
+
+def with_labels(pool: Pool, rows: list[int]) -> Pool:
+    """Return the same pool when some rows are known, all of them to be of class 0."""
+    known = np.array(rows, dtype=np.int64)
+    left = np.setdiff1d(pool.unlabeled, known)
+    return replace(pool, unlabeled=left, labeled=known, labels=np.zeros_like(known))
+
+
+DOZEN = np.random.default_rng(1).standard_normal((12, 5))
+HARD = {
+    "twelve rows": DOZEN,
+    "one class": np.linspace(0, 1, 50)[:, None],
+    "a row of zeros": np.vstack([DOZEN, np.zeros(5)]),
+    "nothing but zeros": np.zeros((40, 3)),
+    "nearly all zeros": np.eye(40, 4),
+    "all the same": np.tile(np.float32([2, 1, 0]), (60, 1)),
+    "many copies of one": np.vstack([DOZEN, np.tile(DOZEN[:1], (150, 1)), -DOZEN]),
+    "thousands of copies": np.tile(np.float32([2, 1, 0]), (2500, 1)),
+}
+"""Logits of pools that are no trouble to a head, but may be to whoever divides by what varies."""

@@ -98,18 +98,6 @@ def test_a_strategy_that_is_not_there() -> None:
         ClassBalanced("marginn")
 
 
-@pytest.mark.parametrize("budget", [1, 11, 12])
-def test_a_dozen_rows_a_zero_one_among_them(budget: int) -> None:
-    x = np.random.default_rng(1).standard_normal((12, 5)).astype(np.float16)
-    x[4] = 0
-    select(pool_of(x), budget)
-
-
 def test_ten_thousand_identical_rows() -> None:
     rows = select(pool_of(np.full((10_000, 3), 0.5, dtype=np.float32)), 100)
     assert rows == list(range(100))
-
-
-def test_a_single_class() -> None:
-    x = np.random.default_rng(1).standard_normal((50, 1)).astype(np.float32)
-    select(pool_of(x), 50)

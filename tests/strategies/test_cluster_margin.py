@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from scipy.cluster.hierarchy import fcluster, linkage
 
-from clipcache.arrays import Logits
 from clipcache.strategies import cluster_margin
 from clipcache.strategies.cluster_margin import ClusterMargin
 from tests.strategies.pools import pool_of
@@ -50,17 +49,3 @@ def test_a_batch_too_large_to_be_clustered_goes_on_in_order_of_margin(
     rows = ClusterMargin().select(pool_of(logits), 8, rng=np.random.default_rng(0))
     assert sorted(rows[:4].tolist()) == [0, 1, 2, 3]
     assert rows[4:].tolist() == [4, 5, 6, 7]
-
-
-HARD = {
-    "twelve rows": np.eye(12, 4),
-    "identical": np.tile(np.float32([2, 1, 0]), (10_000, 1)),
-    "one class": np.linspace(0, 1, 50)[:, None],
-    "a row of zeros": np.vstack([np.zeros(3), np.eye(15, 3)]),
-}
-
-
-@pytest.mark.parametrize("logits", HARD.values(), ids=HARD)
-def test_hard_pools_still_give_distinct_rows(logits: Logits) -> None:
-    rows = ClusterMargin().select(pool_of(logits), 12, rng=np.random.default_rng(0))
-    assert len(set(rows.tolist())) == 12

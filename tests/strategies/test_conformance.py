@@ -8,11 +8,12 @@ import pytest
 
 from clipcache import features, projection, registry
 from clipcache import pool as pools
-from clipcache.arrays import RowIds
+from clipcache.arrays import Logits, RowIds
 from clipcache.errors import ArrayError
 from clipcache.pool import Pool
+from clipcache.strategies import base
 from clipcache.strategies.base import Strategy
-from tests.strategies.pools import random_pool
+from tests.strategies.pools import HARD, pool_of, random_pool, with_labels
 
 BUDGET = 20
 
@@ -87,8 +88,21 @@ def test_block_size_does_not_matter(
     monkeypatch.setattr(projection, "LEAST", 1)
     monkeypatch.setattr(projection, "EXACT", 3)
     monkeypatch.setattr(features, "SEGMENT", 30)
-    monkeypatch.setattr(pools, "BLOCK", 7)
+    monkeypatch.setattr(pools, "PART", 7)
+    monkeypatch.setattr(base, "PART", 7)
     np.testing.assert_array_equal(select(strategy, pool), expected)
+
+
+@pytest.mark.parametrize("known", [[], [0, 1, 2]], ids=["no labels", "three labels"])
+@pytest.mark.parametrize("logits", HARD.values(), ids=HARD)
+def test_hard_pools_are_pools(strategy: Strategy, logits: Logits, known: list[int]) -> None:
+    pool = with_labels(pool_of(logits), known)  # most classes have none
+    for budget in {1, 9, min(len(pool.unlabeled), 200)}:
+        rows = select(strategy, pool, budget)
+        assert rows.dtype == np.int64
+        assert len(rows) == len(np.unique(rows)) == budget
+        assert np.isin(rows, pool.unlabeled).all()
+        np.testing.assert_array_equal(select(strategy, pool, budget), rows)
 
 
 def test_only_the_restricted_rows_can_be_chosen(strategy: Strategy, pool: Pool) -> None:

@@ -3,7 +3,6 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from clipcache.arrays import Logits
 from clipcache.errors import ArrayError
 from clipcache.pool import Pool
 from clipcache.strategies import k_center
@@ -76,21 +75,3 @@ def test_a_row_that_is_not_a_number_is_named() -> None:
     places = np.float32([[0, 0], [1, 0], [np.nan, 0]])
     with pytest.raises(ArrayError, match="rows 2"):
         KCenter().select(pool_of(places), 1, rng=np.random.default_rng(0))
-
-
-HARD = {
-    "twelve rows": np.eye(12, 4),
-    "identical": np.tile(np.float32([2, 1, 0]), (10_000, 1)),
-    "one class": np.linspace(0, 1, 50)[:, None],
-    "a row of zeros": np.vstack([np.zeros(3), np.eye(15, 3)]),
-}
-
-
-@pytest.mark.parametrize("candidates", [3, 2048])
-@pytest.mark.parametrize("logits", HARD.values(), ids=HARD)
-def test_hard_pools_still_give_distinct_rows(
-    logits: Logits, candidates: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(k_center, "CANDIDATES", candidates)
-    rows = KCenter().select(pool_of(logits), 12, rng=np.random.default_rng(0))
-    assert len(set(rows.tolist())) == 12

@@ -141,21 +141,3 @@ def test_a_row_that_is_not_finite_is_named() -> None:
     x[17] = np.nan
     with pytest.raises(ArrayError, match="17"):
         select(pool_of(x), 3)
-
-
-@pytest.mark.parametrize("budget", [1, 11, 12])
-def test_a_dozen_rows_a_zero_one_among_them(budget: int) -> None:
-    x = np.random.default_rng(1).standard_normal((12, 5)).astype(np.float16)
-    x[4] = 0
-    select(pool_of(x), budget)
-
-
-@pytest.mark.parametrize("fill", [0.0, 0.5])
-def test_ten_thousand_identical_rows(fill: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prob_cover, "ROWS", 3000)
-    select(pool_of(np.full((10_000, 3), fill, dtype=np.float32)), 4000)
-
-
-def test_a_single_class() -> None:
-    x = np.random.default_rng(1).standard_normal((50, 1)).astype(np.float32)
-    select(pool_of(x), 50)

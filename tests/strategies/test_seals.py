@@ -10,17 +10,11 @@ from clipcache.strategies import seals
 from clipcache.strategies.diverse_margin import DiverseMargin
 from clipcache.strategies.seals import Seals
 from tests.chunked import InChunks
-from tests.strategies.pools import pool_of, random_pool
+from tests.strategies.pools import pool_of, random_pool, with_labels
 
 
 def select(pool: Pool, budget: int, neighbors: int = 100, seed: int = 0) -> list[int]:
     return Seals(neighbors).select(pool, budget, rng=np.random.default_rng(seed)).tolist()
-
-
-def with_labels(pool: Pool, rows: list[int]) -> Pool:
-    known = np.array(rows, dtype=np.int64)
-    rest = np.setdiff1d(pool.unlabeled, known)
-    return replace(pool, unlabeled=rest, labeled=known, labels=np.zeros_like(known))
 
 
 def two_clouds() -> Logits:
@@ -80,20 +74,3 @@ def test_a_row_that_is_not_a_number_is_named() -> None:
     x[17] = np.nan
     with pytest.raises(ArrayError, match="rows 17"):
         select(pool_of(x), 3)
-
-
-HARD = {
-    "twelve rows": np.eye(12, 4),
-    "identical": np.tile(np.float32([2, 1, 0]), (10_000, 1)),
-    "one class": np.linspace(0, 1, 50)[:, None],
-    "a row of zeros": np.vstack([np.zeros(3), np.eye(15, 3)]),
-}
-
-
-@pytest.mark.parametrize("labels", [0, 3])
-@pytest.mark.parametrize("logits", HARD.values(), ids=HARD)
-def test_hard_pools_still_give_distinct_rows(logits: Logits, labels: int) -> None:
-    pool = with_labels(pool_of(logits), list(range(labels)))
-    rows = select(pool, 9)
-    assert len(set(rows)) == 9
-    assert set(rows) <= set(pool.unlabeled.tolist())

@@ -71,20 +71,3 @@ def test_a_row_that_is_not_finite_is_named() -> None:
     pool = replace(pool_of(x), sample=PoolSample(x, np.arange(80)))
     with pytest.raises(ArrayError, match="17"):
         select(pool, 3)
-
-
-@pytest.mark.parametrize("budget", [1, 11, 12])
-def test_a_dozen_rows_a_zero_one_among_them(budget: int) -> None:
-    x = np.random.default_rng(1).standard_normal((12, 5)).astype(np.float16)
-    x[4] = 0
-    assert set(select(pool_of(x), budget)) <= set(range(12))
-
-
-@pytest.mark.parametrize("fill", [0.0, 0.5])
-def test_ten_thousand_identical_rows(fill: float) -> None:
-    select(pool_of(np.full((10_000, 8), fill, dtype=np.float32)), 100)
-
-
-def test_a_single_class() -> None:
-    x = np.random.default_rng(1).standard_normal((50, 1)).astype(np.float32)
-    select(pool_of(x), 50)
