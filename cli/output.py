@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from clipcache.benchmark.score import Timing
@@ -215,7 +216,7 @@ def trials_progress() -> "Iterator[tuple[Callable[[int, int], None], Callable[[s
         bar.update(task, completed=done, total=total)
 
     def say(message: str) -> None:
-        bar.console.print(message, markup=False, highlight=False, soft_wrap=True)
+        bar.console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
     stopped = False
     try:
@@ -226,8 +227,9 @@ def trials_progress() -> "Iterator[tuple[Callable[[int, int], None], Callable[[s
         if bar.live.is_started:
             bar.stop()
     if stopped:
-        done = f"{bar.tasks[0].completed:,.0f} of {bar.tasks[0].total or 0:,.0f} trials are kept"
-        click.echo(f"stopped: {done}; run the same command again to go on", err=True)
+        done, total = bar.tasks[0].completed, bar.tasks[0].total
+        kept = f": {done:,.0f} of {total:,.0f} trials are kept" if total else ""
+        click.echo(f"stopped{kept}; run the same command again to go on", err=True)
         raise click.exceptions.Exit(130)
 
 
@@ -246,7 +248,8 @@ def print_comparison(analysis: "Analysis", page: Path) -> None:
         shares = (percent(interval) for interval in (row.final, row.area))
         found = row.labels_to_target
         labels = "never" if found is None or found == float("inf") else f"{found:.0f}"
-        table.add_row(*[row.cache] * (caches > 1), row.arm, *shares, labels)
+        names = [row.cache] * (caches > 1) + [row.arm]
+        table.add_row(*map(Text, names), *shares, labels)  # a name may hold brackets
     Console().print(table)
     for sentence in analysis.verdicts:
         click.echo(sentence)

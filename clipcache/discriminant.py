@@ -1,4 +1,4 @@
-"""Linear discriminant analysis that a whole pool teaches, not only the labelled rows.
+"""Linear discriminant analysis that the rows of a pool teach, not only the labelled ones.
 
 Labels say which cluster is what, the pool says where the clusters lie. It is fitted by expectation
 maximisation, with what makes it work at one label a class:

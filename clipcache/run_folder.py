@@ -17,6 +17,7 @@ from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.durable import write_file
 from clipcache.errors import RunError
+from clipcache.heads.base import Head, names_known
 from clipcache.starts import start_size
 
 FORMAT = 2
@@ -125,11 +126,22 @@ def read(folder: Path) -> dict[str, Any]:
 def check(config: RunConfig, data: Dataset) -> None:
     """Raise RunError for options that cannot work with this data, before anything is written."""
     registry.load("strategies", config.strategy)
-    registry.load("heads", config.head)
+    recipe = registry.load("heads", config.head)
     stopping.parse(config.stop)
+    if config.head_start == "continue" and not getattr(recipe, "continues", Head.continues):
+        raise RunError(
+            f"--head-start continue goes on from weights, and --head {config.head} has others; "
+            "give fresh, or another head"
+        )
     if not data.names:
         raise RunError(
             "the cache has no class names; embed again with labels, or --labels names.txt"
+        )
+    needs_text = getattr(recipe, "needs_text", Head.needs_text)
+    if needs_text and not names_known(data.text, len(data.names)).any():
+        raise RunError(
+            f"--head {config.head} needs vectors of class names, but the cache has none; give "
+            "a head that does without, as auto, or embed again with --labels names.txt"
         )
     test = data.test[data.labels[data.test] >= 0]
     if not len(test):

@@ -20,8 +20,8 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
     ----------
     spec : "kmeans:40" (the images in the middle of so many clusters), "typiclust:40" (the most
         typical ones of so many clusters), "random:40" (any so many), or "stratified:3" (so many of
-        each class, as in the report; needs known labels). All but the last may do without the
-        number: as many as there are classes.
+        each class that occurs among the known labels, as in the report). All but the last may do
+        without the number: as many as there are classes.
     labels : (u,) classes of the rows to choose from, -1 unknown; only "stratified" looks at them.
     names : the class names.
 
@@ -39,14 +39,16 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
         if count > len(labels):
             raise RunError(f"--init {spec} asks for more images than the pool has ({len(labels)})")
         return count
-    for index, name in enumerate(names):
-        found = int((labels == index).sum())
-        if found < count:
+    classes, found = np.unique(labels[labels >= 0], return_counts=True)
+    if not len(classes):
+        raise RunError(f"--init {spec} needs known labels, but the pool has none; use random:N")
+    for index, images in zip(classes.tolist(), found.tolist(), strict=True):
+        if images < count:
             raise RunError(
                 f"--init {spec} needs {count} images of each class, but the pool has "
-                f"{found} of {name!r}; ask for fewer, or use random:N"
+                f"{images} of {names[index]!r}; ask for fewer, or use random:N"
             )
-    return count * len(names)
+    return count * len(classes)
 
 
 def choose_start(
@@ -73,8 +75,9 @@ def choose_start(
         return np.concatenate([chosen, more])
     if kind == "random":
         return rng.choice(rows, size=size, replace=False)
-    each = size // max(len(names), 1)
-    members = [rows[labels == index] for index in range(len(names))]
+    classes = np.unique(labels[labels >= 0])
+    each = size // len(classes)
+    members = [rows[labels == index] for index in classes]
     return np.concatenate([rng.choice(of, size=each, replace=False) for of in members])
 
 

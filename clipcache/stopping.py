@@ -109,11 +109,17 @@ RULES = {
 def parse(spec: str) -> list[tuple[Rule, float]]:
     """Return the rules of "agreement:0.98,plateau", with their thresholds; none of "budget".
 
-    Raises RunError for anything else.
+    Raises RunError for anything else, "budget" beside a rule among it.
     """
-    if spec == "budget":
+    parts = [part.strip() for part in spec.split(",")]
+    if parts == ["budget"]:
         return []
-    return [_rule(part.strip()) for part in spec.split(",")]
+    if "budget" in parts:
+        raise RunError(
+            f"--stop {spec}: budget stands alone, as the rounds end a run beside any rule; "
+            "leave it out"
+        )
+    return [_rule(part) for part in parts]
 
 
 def _rule(text: str) -> tuple[Rule, float]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from clipcache import registry
 from clipcache.arrays import RowIds
 from clipcache.cache.layout import PARTS
 from clipcache.cache.reader import EmbeddingCache
@@ -196,6 +197,14 @@ def refused(
         ({"init": ""}, ["kmeans:40, random:40 or stratified:3"]),
         ({"eval_size": 117}, ["--eval-size 117", "116 test images"]),
         ({"subsample": 4}, ["batch of 5", "--subsample 4"]),
+        (
+            {"head": "tip_adapter", "head_start": "continue"},
+            ["--head-start continue", "--head tip_adapter", "give fresh, or another head"],
+        ),
+        (
+            {"head": "clip_adapter", "head_start": "continue"},
+            ["--head-start continue", "--head clip_adapter"],
+        ),
     ],
 )
 def test_options_that_cannot_work_leave_nothing_behind(
@@ -204,6 +213,29 @@ def test_options_that_cannot_work_leave_nothing_behind(
     message = refused(tmp_path / "run", replace(CONFIG, **options), finished_cache)
     for word in words:
         assert word in message
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize("text", ["no text", "no vectors"])
+@pytest.mark.parametrize("head", registry.names("heads"))
+def test_heads_that_need_class_names_as_text_leave_nothing_behind(
+    tmp_path: Path,
+    finished_cache: EmbeddingCache,
+    dataset: Dataset,
+    monkeypatch: pytest.MonkeyPatch,
+    head: str,
+    text: str,
+) -> None:
+    assert dataset.text is not None
+    nameless = replace(dataset.text, vectors=np.full_like(dataset.text.vectors, np.nan))
+    bare = replace(dataset, text=nameless if text == "no vectors" else None)
+    monkeypatch.setattr(Dataset, "load", lambda *_: bare)
+    config = replace(CONFIG, head=head, rounds=1)
+    if head in ("auto", "linear", "transductive"):
+        assert len(replay(Run.begin(tmp_path / "run", config, finished_cache))) == 2
+        return
+    message = refused(tmp_path / "run", config, finished_cache)
+    assert f"--head {head} needs vectors of class names, but the cache has none" in message
     assert not (tmp_path / "run").exists()
 
 

@@ -67,6 +67,23 @@ def test_a_class_too_small_is_named_with_both_numbers() -> None:
         start("stratified:6")
 
 
+def test_a_class_that_the_pool_has_nothing_of_is_passed_over() -> None:
+    """As "cta", a slip of the pen that was put right: a cache keeps the names it has ever had."""
+    labels, names = np.where(LABELS == 1, 3, LABELS), ("hat", "cta", "shoe", "coat", "glove")
+    rng = np.random.default_rng(0)
+    rows = choose_start("stratified:4", ROWS, labels, names, PoolSample(X, ROWS), rng=rng)
+    assert start_size("stratified:4", labels, names) == len(set(rows.tolist())) == 12
+    assert np.bincount(labels[rows - 100]).tolist() == [4, 0, 4, 4]
+    with pytest.raises(RunError, match="needs 6 images of each class, but the pool has 5 of 'hat'"):
+        start_size("stratified:6", labels, names)
+
+
+def test_a_pool_without_a_known_class_has_none_of_any() -> None:
+    for labels in (np.full(60, -1), LABELS[:0]):
+        with pytest.raises(RunError, match="stratified:1 needs known labels, but the pool has non"):
+            start_size("stratified:1", labels, NAMES)
+
+
 def test_a_pool_too_small_is_named() -> None:
     with pytest.raises(RunError, match=r"random:61 .*\(60\)"):
         start("random:61")

@@ -99,7 +99,8 @@ def test_a_rule_without_a_number_has_one(name: str) -> None:
     [
         ("boredom", "--stop boredom is unknown; known: budget, agreement, gain"),
         ("plateau,", "--stop  is unknown"),
-        ("budget,plateau", "--stop budget is unknown"),
+        ("budget,plateau", "--stop budget,plateau: budget stands alone, .* leave it out"),
+        ("gain:0.1, budget", "budget stands alone"),
         ("agreement:1.1", "--stop agreement:1.1 needs a number from 0 to 1, as in agreement:0.99"),
         ("plateau:some", "needs a number from 0 to 100"),
         ("gain:", "needs a number"),

@@ -30,9 +30,10 @@ from clipcache.errors import (
 from clipcache.images.base import SPLITS
 from clipcache.text import LabelText
 
+AGAIN = "run the same `clipcache embed` or `clipcache import` again"
 REMEDY = (
-    "run the same `clipcache embed` again, it may have been cut off; if that does not help, "
-    "restore it from a copy, or delete it and embed again"
+    f"{AGAIN}, it may have been cut off; if that does not help, restore it from a copy, or delete "
+    "it and make it anew"
 )
 
 DONE: dict[Part, str] = {"listing": "listed", "result": "embedded"}
@@ -186,7 +187,7 @@ class EmbeddingCache:
         if done < self.n:
             raise CacheError(
                 f"{self.path} is not finished: {done} of {self.n} images are {DONE[part]}; "
-                "run the same `clipcache embed` again to go on"
+                f"{AGAIN} to go on"
             )
 
     def names(self) -> tuple[str, ...]:
@@ -213,9 +214,7 @@ class EmbeddingCache:
         except (KeyError, TypeError, ValueError):
             whole = False
         if not whole:
-            raise CacheDamagedError(
-                f"{self.path}: text/ is not what was written; run `clipcache embed` again"
-            )
+            raise CacheDamagedError(f"{self.path}: text/ is not what was written; {AGAIN}")
         return text
 
     def _text_attributes(self) -> dict[str, Any]:
@@ -286,7 +285,7 @@ def open_group(store: LocalStore, mode: Literal["r", "r+"]) -> zarr.Group:
 def check_format(path: Path, group: zarr.Group) -> None:
     """Raise unless the group is a cache of the format that this version knows."""
     if "creating" in group.attrs:
-        raise CacheError(f"{path} was only begun; run the same `clipcache embed` again to go on")
+        raise CacheError(f"{path} was only begun; {AGAIN} to go on")
     found = group.attrs.get("format")
     if "identity" not in group.attrs or not isinstance(found, int):
         raise CacheFormatError(f"{path} is a Zarr group, but not a clipcache cache")

@@ -1,9 +1,9 @@
 """The default head: what the pool teaches and what labels alone say, mixed as labels advise.
 
-Discriminant analysis on the whole pool needs several times fewer labels than a probe where classes
-are clusters, and is led astray where they are not (a long tail, classes that overlap). So both are
-fitted, labelled rows that were held out say which mixture is likeliest, and the same rows say how
-sure it may be of itself. A mixture of weights is a weight matrix.
+Discriminant analysis on a sample of the pool needs several times fewer labels than a probe where
+classes are clusters, and is led astray where they are not (a long tail, classes that overlap). So
+both are fitted, labelled rows that were held out say which mixture is likeliest, and the same rows
+say how sure it may be of itself. A mixture of weights is a weight matrix.
 """
 
 from collections.abc import Iterator

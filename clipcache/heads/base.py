@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -35,7 +35,15 @@ class FittedHead(Protocol):
 
 
 class Head(Protocol):
-    """A recipe. A frozen dataclass: its fields are its hyper-parameters."""
+    """A recipe. A frozen dataclass: its fields are its hyper-parameters.
+
+    The first two attributes hold for a recipe that does not say otherwise.
+    """
+
+    needs_text: ClassVar[bool] = False
+    """Whether it cannot be fitted without vectors of class names."""
+    continues: ClassVar[bool] = True
+    """Whether what it fits is a weight matrix, from which a fit can go on."""
 
     def fit(
         self,

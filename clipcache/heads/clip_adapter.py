@@ -6,7 +6,7 @@ equations 5 and 7 (the adapter on images, which the authors found to matter most
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -69,6 +69,9 @@ class ClipAdapter:
     go 200 epochs with a small learning rate instead; on cached vectors, where a batch is all there
     is, L-BFGS needs no more than `steps` passes, no PyTorch, and no schedule to choose.
     """
+
+    needs_text: ClassVar[bool] = True
+    continues: ClassVar[bool] = False
 
     ratio: float = 0.2
     """How much of the moved vector the network makes; the authors' value for most sets."""

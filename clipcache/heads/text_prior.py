@@ -21,6 +21,7 @@ models" (CLAP: penalties towards the zero-shot weights, no validation set).
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -46,6 +47,8 @@ class TextPrior:
     The logits are x W_text + (x - m) (W - W_text) + b, m the mean of the pool. A class whose name
     has no vector begins as `text_weights` says.
     """
+
+    needs_text: ClassVar[bool] = True
 
     strengths: tuple[float, ...] = (30.0, 3.0, 0.3, 0.0)
     """Values of c to choose from, the usual one first; 0 is zero-shot CLIP itself."""

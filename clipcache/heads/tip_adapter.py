@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from itertools import product
 from pathlib import Path
-from typing import Self
+from typing import ClassVar, Self
 
 import numpy as np
 
@@ -75,6 +75,9 @@ class TipAdapterWeights:
 @dataclass(frozen=True)
 class TipAdapter:
     """A cache of labelled images beside the class names, training-free unless `fine_tune`."""
+
+    needs_text: ClassVar[bool] = True
+    continues: ClassVar[bool] = False
 
     fine_tune: bool = False
     """Learn the keys as well (Tip-Adapter-F), each image's own key being left out of its sum: the

@@ -1,4 +1,4 @@
-"""A head that the whole pool teaches: see clipcache/discriminant.py."""
+"""A head that the pool teaches, not only its labels: see clipcache/discriminant.py."""
 
 from dataclasses import dataclass
 

@@ -1,6 +1,7 @@
 """CLIP as it comes: the class names' vectors are the weights, labels are ignored."""
 
 from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ __all__ = ["ZeroShot"]
 @dataclass(frozen=True)
 class ZeroShot:
     """Cosine to the class name times the encoder's own scale (Radford et al. 2021, 3.1)."""
+
+    needs_text: ClassVar[bool] = True
 
     def fit(
         self,

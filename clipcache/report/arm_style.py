@@ -9,6 +9,8 @@ from clipcache.report.plots import COLORS
 NEUTRAL = "#666666"
 """Of the random strategy: what the others are held against."""
 PALETTE = (*(c for c in COLORS if c != NEUTRAL), "#b8860b", "#3aa0d8", "#7a5195", "#8c564b")
+DARK = ("#1c1c1c", "#6b1d2c", "#1f3a63", "#23492b")
+"""Of traditional arms."""
 DASHES: tuple[str | tuple[float, tuple[float, ...]], ...] = (
     "solid",
     (0, (4, 1.5)),
@@ -29,7 +31,7 @@ class Style(NamedTuple):
 
 
 def styles(plan: Plan) -> dict[str, Style]:
-    """Return the style of each arm; the traditional one is black and dotted.
+    """Return the style of each arm; traditional ones are dark and dotted, a single one black.
 
     The first kind of pool, head and so on is drawn solid, the next dashed. With more kinds than
     colours or dashes the markers go on telling them apart.
@@ -40,10 +42,13 @@ def styles(plan: Plan) -> dict[str, Style]:
     kinds = list(dict.fromkeys(options(arm)[key] for arm in rounds))
     rest = list(dict.fromkeys(_rest(arm, key) for arm in rounds))
     colored = [kind for kind in kinds if kind != "random"]
+    traditional = [arm.name for arm in plan.arms if arm.traditional]
     found = {}
     for arm in plan.arms:
         if arm.traditional:
-            found[arm.name] = Style("#1c1c1c", DASHES[2], "D")
+            number = traditional.index(arm.name)
+            marker = MARKERS[(number + 3) % len(MARKERS)]  # the first has diamonds
+            found[arm.name] = Style(DARK[number % len(DARK)], DASHES[2], marker)
             continue
         kind = options(arm)[key]
         number = -1 if kind == "random" else colored.index(kind)

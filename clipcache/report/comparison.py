@@ -10,6 +10,7 @@ from clipcache.comparison.analysis import Analysis, analyse
 from clipcache.comparison.results import CacheResults, Results
 from clipcache.comparison.tables import write_numbers
 from clipcache.comparison.trial_curves import evaluations
+from clipcache.durable import write_file
 from clipcache.report.comparison_figures import Figures, Picture
 from clipcache.report.comparison_tables import comparison_tables, plan_table, summary_table
 from clipcache.report.pictures import manner, save
@@ -18,11 +19,14 @@ PAGE = Template((Path(__file__).parent / "comparison.html").read_text(encoding="
 
 
 def write_report(results: Results, folder: Path) -> Analysis:
-    """Write report.html, plots/, the CSV files and results.json; what is there is replaced."""
+    """Write report.html, plots/, the CSV files and results.json; what is there is replaced.
+
+    Each file is whole at any time, the page the last of them.
+    """
     analysis = analyse(results)
     (folder / "plots").mkdir(parents=True, exist_ok=True)
     write_numbers(results, analysis, folder)
-    (folder / "report.html").write_text(_page(results, analysis, folder), encoding="utf-8")
+    write_file(folder / "report.html", _page(results, analysis, folder).encode())
     return analysis
 
 

@@ -87,14 +87,16 @@ class Figures:
             yield from self._differences(cache)
         for metric, name, title, caption, measure in OVER_LABELS:
             yield Picture(name, title, caption, partial(self._overlay, cache, metric, measure))
-        yield Picture(
-            "map",
-            "Where the picks lie",
-            "Black dots are the images that the first seed of each arm asked for after its start, "
-            "and their number; the pool behind them is coloured by class. Each class has a place, "
-            "and an image lies between the places of the classes that it resembles.",
-            lambda: pick_map(cache.map),
-        )
+        if cache.map.picks:  # of arms that choose
+            yield Picture(
+                "map",
+                "Where the picks lie",
+                "Black dots are the images that the first seed of each arm asked for after its "
+                "start, and their number; the pool behind them is coloured by class. Each class "
+                "has a place, and an image lies between the places of the classes that it "
+                "resembles.",
+                lambda: pick_map(cache.map),
+            )
 
     def _differences(self, cache: CacheResults) -> Iterator[Picture]:
         plan = self.results.plan

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clipcache.durable import write_file
 from clipcache.embed import EmbedSummary
 from clipcache.labels import Round
 from clipcache.report.plots import learning_curves_svg
@@ -85,7 +86,7 @@ class DemoResult:
 
 
 def write_page(result: DemoResult, path: Path) -> None:
-    """Write one self-contained HTML file."""
+    """Write one self-contained HTML file, whole or not at all."""
     rounds = result.arms[FULL][0]
     page = PAGE.substitute(
         verdict=escape(result.verdict()),
@@ -102,7 +103,7 @@ def write_page(result: DemoResult, path: Path) -> None:
         curves=learning_curves_svg(result.arms),
         picks="\n".join(_figure(pick) for pick in result.picks),
     )
-    path.write_text(page, encoding="utf-8")
+    write_file(path, page.encode())
 
 
 def show(interval: Interval) -> str:

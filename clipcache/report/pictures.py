@@ -1,8 +1,8 @@
-"""What the plots of a comparison have in common: how axes look, and how a figure is kept."""
+"""What all plots have in common: how axes look, and how a figure is kept."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from io import StringIO
+from io import BytesIO, StringIO
 from pathlib import Path
 
 import matplotlib
@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+
+from clipcache.durable import write_file
 
 WIDTH = 9.0
 """Inches of a figure as wide as the page: 96 pixels each, so that a point is a point there."""
@@ -58,9 +60,9 @@ def panels(count: int, columns: int, height: float) -> tuple[Figure, list[Axes]]
     return figure, every[:count]
 
 
-def single(height: float) -> tuple[Figure, Axes]:
-    """Return a figure as wide as the page with one axes."""
-    figure = Figure(figsize=(WIDTH, height), layout="constrained")
+def single(height: float, width: float = WIDTH) -> tuple[Figure, Axes]:
+    """Return a figure with one axes, as wide as the page of a comparison; sizes in inches."""
+    figure = Figure(figsize=(width, height), layout="constrained")
     return figure, figure.add_subplot()
 
 
@@ -71,11 +73,23 @@ def count_labels(axes: Axes) -> None:
 
 
 def save(figure: Figure, path: Path) -> str:
-    """Write `path`.png and `path`.svg, and return the SVG for a page."""
-    figure.savefig(path.with_name(path.name + ".png"), dpi=DPI)
+    """Write `path`.png and `path`.svg, each whole or not at all, and return the SVG for a page."""
+    save_png(figure, path.with_name(path.name + ".png"))
     figure.set_layout_engine("none")  # laid out by now; once is enough
+    text = svg(figure)
+    write_file(path.with_name(path.name + ".svg"), text.encode())
+    return text
+
+
+def save_png(figure: Figure, path: Path) -> None:
+    """Write a PNG, whole or not at all."""
+    out = BytesIO()
+    figure.savefig(out, dpi=DPI)
+    write_file(path, out.getvalue())
+
+
+def svg(figure: Figure) -> str:
+    """Return an SVG, as a page or a file of its own can hold it."""
     out = StringIO()
     figure.savefig(out, format="svg", metadata=NO_METADATA)
-    text = out.getvalue()
-    path.with_name(path.name + ".svg").write_text(text, encoding="utf-8")
-    return text[text.index("<svg") :]
+    return out.getvalue()[out.getvalue().index("<svg") :]

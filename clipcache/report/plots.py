@@ -1,14 +1,13 @@
 """Learning curves as pictures."""
 
 from collections.abc import Mapping, Sequence
-from io import StringIO
 from pathlib import Path
 
-import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from clipcache.labels import Round
+from clipcache.report.pictures import count_labels, manner, save_png, single, svg
 from clipcache.stats import mean_interval
 
 COLORS = ("#0072b2", "#d55e00", "#666666", "#009e73", "#cc79a7")
@@ -16,17 +15,18 @@ COLORS = ("#0072b2", "#d55e00", "#666666", "#009e73", "#cc79a7")
 
 
 def save_learning_curve(rounds: Sequence[Round], path: Path, title: str) -> None:
-    """Write top-1 and top-5 accuracy against the number of labels as a PNG."""
-    figure, axes = _figure("labels", "accuracy on test images, %")
+    """Write top-1 and top-5 accuracy against the number of labels as a PNG, whole or not at all."""
     labels = [r.labels for r in rounds]
-    for name, values, color in (
-        ("top-5", [100 * r.top5 for r in rounds], COLORS[1]),
-        ("top-1", [100 * r.top1 for r in rounds], COLORS[0]),
-    ):
-        axes.plot(labels, values, "o-", ms=4, color=color, label=name)
-    axes.set_title(title, loc="left", fontsize=11)
-    axes.legend(frameon=False, loc="lower right")
-    figure.savefig(path, dpi=150)
+    with manner():
+        figure, axes = _figure("accuracy on test images, %")
+        for name, values, color in (
+            ("top-5", [100 * r.top5 for r in rounds], COLORS[1]),
+            ("top-1", [100 * r.top1 for r in rounds], COLORS[0]),
+        ):
+            axes.plot(labels, values, "o-", ms=4, color=color, label=name)
+        axes.set_title(title)
+        axes.legend(frameon=False, loc="lower right")
+        save_png(figure, path)
 
 
 def learning_curves_svg(arms: Mapping[str, Sequence[Sequence[Round]]]) -> str:
@@ -34,25 +34,22 @@ def learning_curves_svg(arms: Mapping[str, Sequence[Sequence[Round]]]) -> str:
 
     All runs of all arms must have been evaluated at the same numbers of labels.
     """
-    figure, axes = _figure("labels", "top-1 accuracy on test images, %")
-    for (name, runs), color in zip(arms.items(), COLORS, strict=False):
-        labels = [r.labels for r in runs[0]]
-        at_each = [mean_interval([100 * r.top1 for r in same]) for same in zip(*runs, strict=True)]
-        axes.plot(labels, [i.mean for i in at_each], "o-", ms=4, color=color, label=name)
-        low, high = [i.low for i in at_each], [i.high for i in at_each]
-        axes.fill_between(labels, low, high, color=color, alpha=0.15, lw=0)
-    axes.legend(frameon=False, loc="lower right")
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "clipcache"}):
-        out = StringIO()
-        figure.savefig(out, format="svg", metadata={"Date": None})
-    return out.getvalue()[out.getvalue().index("<svg") :]
+    with manner():
+        figure, axes = _figure("top-1 accuracy on test images, %")
+        for (name, runs), color in zip(arms.items(), COLORS, strict=False):
+            labels = [r.labels for r in runs[0]]
+            values = zip(*runs, strict=True)
+            at_each = [mean_interval([100 * r.top1 for r in same]) for same in values]
+            axes.plot(labels, [i.mean for i in at_each], "o-", ms=4, color=color, label=name)
+            low, high = [i.low for i in at_each], [i.high for i in at_each]
+            axes.fill_between(labels, low, high, color=color, alpha=0.15, lw=0)
+        axes.legend(frameon=False, loc="lower right")
+        return svg(figure)
 
 
-def _figure(x_label: str, y_label: str) -> tuple[Figure, Axes]:
-    figure = Figure(figsize=(7, 4.2), layout="constrained")
-    axes = figure.add_subplot()
-    axes.set_xlabel(x_label)
-    axes.set_ylabel(y_label)
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.grid(axis="y", color="#e5e5e5")
+def _figure(measure: str) -> tuple[Figure, Axes]:
+    figure, axes = single(4.2, width=7.0)
+    axes.set_xlabel("labels")
+    axes.set_ylabel(measure)
+    count_labels(axes)
     return figure, axes

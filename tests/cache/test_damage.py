@@ -184,7 +184,7 @@ def test_an_unfinished_cache_says_how_far_it_is(tmp_path: Path, whole: Path) -> 
         writer.grow(3)
     opened = EmbeddingCache.open(tmp_path / "c")
     for read in (opened.embeddings, lambda: opened.rows("pool"), opened.keys, opened.labels):
-        with pytest.raises(CacheError, match=r"not finished: 0 of 3 .* run the same"):
+        with pytest.raises(CacheError, match=r"not finished: 0 of 3 .* `clipcache import` again"):
             read()
     assert describe(opened)["pending"] == 3
 
@@ -295,6 +295,7 @@ def test_a_lost_seal_never_costs_embeddings(path: Path, chunk: int) -> None:
 
 def test_changed_names_of_classes_are_noticed(path: Path) -> None:
     edit_json(path / "text/zarr.json", lambda meta: meta["attributes"].update(names=["dog", "cat"]))
-    with pytest.raises(CacheDamagedError, match="text/ is not what was written"):
+    found = "text/ is not what was written; run the same `clipcache embed` or `clipcache import`"
+    with pytest.raises(CacheDamagedError, match=found):
         EmbeddingCache.open(path).text()
     assert TEXT.names == ("cat", "dog")

@@ -1,6 +1,6 @@
 """What every head promises; a new file in clipcache/heads is tested by existing."""
 
-from dataclasses import FrozenInstanceError, is_dataclass
+from dataclasses import FrozenInstanceError, is_dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -134,6 +134,24 @@ def test_a_start_is_taken_and_left_alone(head: Head) -> None:
     start.weight.setflags(write=False)
     start.bias.setflags(write=False)
     assert np.isfinite(fit(head, start=start).logits(BLOCK)).all()
+
+
+def test_says_whether_it_can_go_on_from_what_it_was(head: Head) -> None:
+    continues = getattr(head, "continues", Head.continues)
+    assert isinstance(fit(head), LinearWeights) == continues
+
+
+def test_says_whether_it_needs_text(head: Head) -> None:
+    nameless = replace(text(C, D), vectors=np.full((C, D), np.nan, dtype=np.float32))
+    for words in (None, nameless):
+        rng = np.random.default_rng(4)
+        arguments = {"n_classes": C, "text": words, "rng": rng, "pool": POOL}
+        if getattr(head, "needs_text", Head.needs_text):
+            with pytest.raises(RunError, match="needs class names as text"):
+                head.fit(X, Y, **arguments)  # type: ignore[arg-type]
+        else:
+            logits = head.fit(X, Y, **arguments).logits(BLOCK)  # type: ignore[arg-type]
+            assert np.isfinite(logits).all()
 
 
 def test_inputs_are_untouched(head: Head) -> None:

@@ -171,6 +171,44 @@ def test_the_smallest_comparison_of_all(tmp_path: Path) -> None:
     json.loads((tmp_path / "results.json").read_text(), parse_constant=no_constant)
 
 
+def test_a_plan_of_which_no_arm_chooses(tmp_path: Path) -> None:
+    """Models without rounds pick nothing, so that there is no map of it."""
+    results = compared({"one": runs(0.6, 3), "two": runs(0.5, 3)}, {"two": RANDOM})
+    arms = tuple(replace(arm, traditional=True) for arm in results.plan.arms)
+    places = results.caches[0].map._replace(picks={})
+    bare = replace(results.caches[0], map=places)
+    with few_resamples():
+        write_report(
+            replace(results, plan=replace(results.plan, arms=arms), caches=(bare,)), tmp_path
+        )
+    assert "Where the picks lie" not in (tmp_path / "report.html").read_text()
+    plots = {plot.name for plot in (tmp_path / "plots").iterdir()}
+    assert "photos-figure-2a-means.png" in plots
+    assert not any("map" in plot for plot in plots)
+
+
+def test_every_file_is_written_whole_or_not_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file is renamed into its place; nothing is ever opened there."""
+    placed = []
+    real = Path.replace
+
+    def place(self: Path, target: Path) -> Path:
+        assert self != target
+        placed.append(target)
+        return real(self, target)
+
+    monkeypatch.setattr(Path, "replace", place)
+    monkeypatch.setattr("clipcache.report.pictures.DPI", 50)
+    write_report(compared({"only": [[0.5]]}), tmp_path)
+    files = {path for path in tmp_path.rglob("*") if path.is_file()}
+    assert {"report.html", "results.json", "photos-map.png", "photos-map.svg"} <= {
+        path.name for path in files
+    }
+    assert files == set(placed)
+
+
 def test_caches_never_share_a_plot() -> None:
     stems = file_stems(["a b", "a-b", "a-b-2", "a/b", "..", "all", "größe"])
     assert len(set(stems)) == 7

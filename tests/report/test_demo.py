@@ -1,6 +1,7 @@
 import re
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 from PIL import Image
@@ -67,3 +68,15 @@ def test_page_stands_alone_and_escapes(tmp_path: Path) -> None:
     assert "$" not in page
     outside = [u for u in re.findall(r'(?:src|href|url)\s*[=(]\s*["\']?([^"\')\s>]+)', page)]
     assert all(u.startswith(("data:", "#")) for u in outside), outside
+
+
+def test_a_page_is_replaced_by_a_whole_one_or_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = result(runs(0.8, 0.9), runs(0.5, 0.6), runs(0.5, 0.4))
+    write_page(found, tmp_path / "report.html")
+    before = (tmp_path / "report.html").read_bytes()
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError("cut off")))
+    with pytest.raises(OSError, match="cut off"):
+        write_page(replace(found, pool=81), tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_bytes() == before

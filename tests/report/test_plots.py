@@ -1,7 +1,9 @@
 from pathlib import Path
+from unittest.mock import Mock
 from xml.etree import ElementTree
 
 import numpy as np
+import pytest
 from PIL import Image
 
 from clipcache.labels import Round
@@ -22,13 +24,24 @@ def test_png_shows_the_curve(tmp_path: Path) -> None:
     assert (up != down).any()
 
 
+def test_a_curve_is_replaced_by_a_whole_one_or_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_learning_curve(rounds([0.1, 0.5, 0.9]), tmp_path / "curve.png", "a run")
+    before = (tmp_path / "curve.png").read_bytes()
+    monkeypatch.setattr(Path, "replace", Mock(side_effect=OSError("cut off")))
+    with pytest.raises(OSError, match="cut off"):
+        save_learning_curve(rounds([0.9, 0.5]), tmp_path / "curve.png", "a run")
+    assert (tmp_path / "curve.png").read_bytes() == before
+
+
 def test_svg_names_every_arm_and_is_the_same_every_time() -> None:
     arms = {
-        "margin <b>": [rounds([0.1, 0.4]), rounds([0.2, 0.5])],
+        "margin <b> $x_1$": [rounds([0.1, 0.4]), rounds([0.2, 0.5])],
         "random": [rounds([0.1, 0.2]), rounds([0.2, 0.3])],
     }
     svg = learning_curves_svg(arms)
     texts = [e.text for e in ElementTree.fromstring(svg).iter() if e.tag.endswith("text")]
-    assert "margin <b>" in texts
+    assert "margin <b> $x_1$" in texts
     assert "random" in texts
     assert learning_curves_svg(arms) == svg
