@@ -43,14 +43,14 @@ def count_or(word: str) -> Callable[[str], str | int]:
     "strategies",
     multiple=True,
     type=click.Choice(registry.names("strategies")),
-    help="What makes an image worth a label; give several.  [default, margin, random]",
+    help="What makes an image worth a label; give several.  [in a grid: default, margin, random]",
 )
 @click.option(
     "--head",
     "heads",
     multiple=True,
     type=click.Choice(registry.names("heads")),
-    help="What turns vectors into classes; give several.  [auto]",
+    help="What turns vectors into classes; give several.  [in a grid: auto]",
 )
 @click.option(
     "--pool",
@@ -58,13 +58,13 @@ def count_or(word: str) -> Callable[[str], str | int]:
     multiple=True,
     type=count_or("full"),
     metavar="full|N",
-    help="Score every image each round, or only N random ones; give several.  [full]",
+    help="Score every image each round, or only N random ones; give several.  [in a grid: full]",
 )
 @click.option(
     "--init",
     "inits",
     multiple=True,
-    help="The first labels, as in `clipcache loop`; give several.  [kmeans]",
+    help="The first labels, as in `clipcache loop`; give several.  [in a grid: kmeans]",
 )
 @click.option(
     "--traditional",
@@ -120,10 +120,12 @@ def command(
 ) -> None:
     """Compare ways to label on each CACHE, with its own labels; keep everything in FOLDER.
 
-    Every strategy with every head, pool and start, each with the same seeds; without any of these
-    options, the defaults, margins of 300 images and random labels. FOLDER/report.html tells what
-    was found, and whether it could be chance. Run the same command again after a crash, or with
-    more seeds or arms: what is finished is not computed twice.
+    By default: the defaults of `clipcache loop`, and margins of 300 images and random labels with a
+    linear probe. --strategy, --head, --pool and --init make a grid, which replaces these three
+    arms: every strategy with every head, pool and start. All arms have the same seeds.
+
+    FOLDER/report.html tells what was found, and whether it could be chance. Run the same command
+    again after a crash, or with more seeds or arms: what is finished is not computed twice.
     """
     given = _given(ctx, choices)
     _only_one_plan(preset, plan_file, given)
@@ -135,9 +137,11 @@ def command(
 
     chosen = PRESETS[preset] if preset else read_toml(plan_file) if plan_file else {}
     plan = plan_of({**chosen, **given}, str(plan_file or "options"))
-    with trials_progress() as (progress, say):
-        results = compare(caches, folder, plan, progress, say)
-    analysis = write_report(results, folder)
+    with (
+        trials_progress() as (progress, say),
+        compare(caches, folder, plan, progress, say) as results,
+    ):
+        analysis = write_report(results, folder)
     if as_json:
         click.echo((folder / "results.json").read_text(encoding="utf-8"))
     else:

@@ -71,10 +71,9 @@ def simulate_all(experiments: Sequence[Experiment]) -> Iterator[list[Round]]:
 
 
 def _rounds(experiment: Experiment) -> list[Round]:
-    return [closed.round for closed in simulate(dataset_at(experiment.cache), experiment.config)]
+    return [closed.round for closed in simulate(_dataset_at(experiment.cache), experiment.config)]
 
 
-@lru_cache(maxsize=1)
-def dataset_at(cache: Path) -> Dataset:
-    """Load the cache at this path; the last one that was asked for is kept."""
+@lru_cache(maxsize=1)  # for the processes of `simulate_all`, which end with it
+def _dataset_at(cache: Path) -> Dataset:
     return Dataset.load(EmbeddingCache.open(cache))

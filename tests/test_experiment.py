@@ -55,10 +55,9 @@ def test_a_head_that_is_no_weight_matrix_cannot_be_continued(
     tmp_path: Path, finished_cache: EmbeddingCache
 ) -> None:
     config = replace(CONFIG, head="tip_adapter", head_start="continue")
-    run = Run.begin(tmp_path / "run", config, finished_cache)
-    for rounds in (lambda: replay(run), lambda: list(simulate(run.data, config))):
-        with pytest.raises(RunError, match=r"--head-start continue .* tip_adapter"):
-            rounds()
+    data = Run.begin(tmp_path / "run", CONFIG, finished_cache).data
+    with pytest.raises(RunError, match=r"--head-start continue .* tip_adapter"):
+        next(simulate(data, config))
 
 
 def test_a_round_measures_calibration_certainty_and_agreement(

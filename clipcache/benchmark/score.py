@@ -23,19 +23,25 @@ from clipcache.benchmark import pools
 from clipcache.benchmark.peers import K, Task, peers, products, reading
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.stored import StoredEmbeddings
+from clipcache.dataset import Dataset
 from clipcache.errors import ClipcacheError
 from clipcache.features import Rows
-from clipcache.heads.linear import Linear
 from clipcache.kernels.margin import margin
-from clipcache.pool import Pool
+from clipcache.learner import History, Learner
+from clipcache.run_folder import RunConfig
 from clipcache.scoring import Query
-from clipcache.whitening import PoolSample
 
 REPORT_ROWS = 246_841
 """The pool of the report that this project began with."""
 DIM = 512
 HEADS = 10
 LABELS = 220
+TESTED = 2000
+"""Images that a round is measured on."""
+ROUNDS = {
+    "a round of margin": RunConfig(strategy="margin", head="linear"),
+    "a round of the defaults": RunConfig(),
+}
 SECONDS = 12.0
 """About how long the turns of a case go on."""
 TURNS = range(3, 26)
@@ -50,7 +56,7 @@ class Case:
     """One line of the table."""
 
     what: str
-    """"memory" or "zarr": where the pool is. "heads": ten at once. "round": fit, score, choose."""
+    """"memory" or "zarr": where the pool is. "heads": ten at once. Or one of `ROUNDS`."""
     rows: int
     classes: int
     dim: int = DIM
@@ -59,8 +65,8 @@ class Case:
     @property
     def name(self) -> str:
         """Return what the table calls it."""
-        kind = {"memory": "in memory", "zarr": "from Zarr", "round": "a whole round"}
-        return f"{self.rows:,} x {self.classes}, {kind.get(self.what, f'{HEADS} heads at once')}"
+        kind = {"memory": "in memory", "zarr": "from Zarr", "heads": f"{HEADS} heads at once"}
+        return f"{self.rows:,} x {self.classes}, {kind.get(self.what) or self.what}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +95,7 @@ def default_cases(device: str = "cpu") -> list[Case]:
         *(Case("memory", REPORT_ROWS, classes) for classes in (10, 40, 200, 1000)),
         Case("memory", 1_000_000, 40),
         Case("heads", REPORT_ROWS, 40),
-        Case("round", REPORT_ROWS, 40),
+        *(Case(what, REPORT_ROWS, 40) for what in ROUNDS),
     ]
     on_disk = [Case("zarr", REPORT_ROWS, 40), Case("zarr", 4_000_000, 40)]
     return [Case(**{**asdict(c), "device": device}) for c in (*in_memory, *on_disk)]
@@ -122,6 +128,7 @@ def measure(case: Case, place: Path) -> Timing:
         features: Rows = StoredEmbeddings(cache, case.rows)
     else:
         features, labels = pools.in_memory(case.rows, case.dim, case.classes)
+    whole = features
     if case.device != "cpu":
         from clipcache.device import OnDevice
 
@@ -135,8 +142,8 @@ def measure(case: Case, place: Path) -> Timing:
         heads = [pools.head(case.dim, case.classes, number) for number in range(HEADS)]
         ours = lambda: scoring.top_each(features, rows, [Query(h, margin, K) for h in heads])  # noqa: E731
         others["ten passes"] = lambda: [scoring.top(features, rows, h, margin, K) for h in heads]
-    elif case.what == "round":
-        ours = _round(features, rows, labels, case.classes)
+    elif case.what in ROUNDS:
+        ours = _round(case, whole, labels)
     ours()
     peak = peak_mb() - before
     if case.what == "memory" and isinstance(features, np.ndarray):
@@ -174,19 +181,16 @@ def take_turns(tasks: dict[str, Callable[[], object]]) -> dict[str, float]:
     return {name: round(statistics.median(found[1:]), 2) for name, found in times.items()}
 
 
-def _round(features: Rows, rows: RowIds, labels: RowIds, classes: int) -> Task:
-    """Return a round of active learning with some labels: fit, score all, take the best."""
-    rng = np.random.default_rng(3)
-    chosen = np.sort(rng.choice(rows, size=min(LABELS, len(rows) // 2), replace=False))
-    known, rest = labels[chosen], np.setdiff1d(rows, chosen)
-
-    def one_round() -> RowIds:
-        x = features[chosen].astype(np.float32)
-        head = Linear().fit(x, known, n_classes=classes, text=None, rng=rng)
-        sample = PoolSample(features, rest)
-        return Pool(features, head, rest, chosen, known, sample).top(margin, K)[0]
-
-    return one_round
+def _round(case: Case, features: Rows, labels: RowIds) -> Task:
+    """Return a round of active learning with some labels: fit, measure, score all, choose."""
+    rows = np.arange(case.rows)
+    names = tuple(map(str, range(case.classes)))
+    tested = min(TESTED, case.rows // 4)
+    data = Dataset(features, labels, rows[tested:], rows[:tested], names, None, "made up")
+    learner = Learner(data, ROUNDS[case.what], device=case.device)
+    size = min(LABELS, case.rows // 2)
+    asked = np.random.default_rng(3).choice(learner.pool, size=size, replace=False)
+    return lambda: learner.close(History([asked], [labels[asked]]))
 
 
 def forget_peak() -> float:

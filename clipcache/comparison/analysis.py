@@ -28,8 +28,7 @@ def analyse(results: Results) -> Analysis:
         comparison
         for question in asked
         for evaluation in evaluations(results)
-        for metric in question.metrics
-        for comparison in compare_pairs(results, question, evaluation, metric)
+        for comparison in compare_pairs(results, question, evaluation)
     ]
     return Analysis(
         verdicts=tuple(verdicts(results, asked, comparisons)),

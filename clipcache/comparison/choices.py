@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from clipcache import registry
-from clipcache.comparison.grid import Grid, recipes
+from clipcache.comparison.grid import Grid, recipes, traditional_recipe
 from clipcache.comparison.plan import Arm, Plan, usual_baseline
 from clipcache.errors import RunError
 from clipcache.run_folder import RunConfig
@@ -95,8 +95,9 @@ LISTS = {
     "pools": _several(_whole("full")),
     "inits": _several(TEXT),
 }
-GRID = LISTS | {"traditional": SWITCH}
+"""Any of them makes a grid."""
 PLAN = {
+    "traditional": SWITCH,
     "seeds": _whole(),
     "eval_sizes": _several(_whole("all")),
     "baseline": TEXT,
@@ -124,8 +125,8 @@ def read_toml(path: Path) -> Choices:
 def plan_of(choices: Choices, where: str) -> Plan:
     """Return the plan.
 
-    Its arms are those of the grid, where one of its keys is there, and the `[[arm]]` tables; where
-    there is neither, those of `recipes`.
+    Its arms are those of the grid, where there is a list, and the `[[arm]]` tables; where there is
+    neither, those of `recipes`. `traditional` adds to the grid or, where there is none, an arm.
 
     Parameters
     ----------
@@ -133,28 +134,27 @@ def plan_of(choices: Choices, where: str) -> Plan:
 
     Raises RunError naming the key that is unknown or holds something else than it should.
     """
-    _check(choices, GRID | COMMON | PLAN, where)
+    choices = _checked(choices, LISTS | COMMON | PLAN, where)
     common = RunConfig(**{key: choices[key] for key in COMMON if key in choices})
     arms = [_arm(table, common, where) for table in choices.get("arm", [])]
-    grid = {key: choices[key] for key in GRID if key in choices}
-    if grid:
-        arms = [*_grid(grid).arms(common), *arms]
-    arms = arms or list(recipes(common))
+    traditional = choices.get("traditional", False)
+    lists = {key: _none_for("full", choices[key]) for key in LISTS if key in choices}
+    if lists:
+        arms = [*Grid(**lists, traditional=traditional).arms(common), *arms]
+    else:
+        arms = arms or list(recipes(common))
+        if traditional:
+            arms.append(traditional_recipe(common))
     rest = {key: choices[key] for key in ("seeds", "target") if key in choices}
     if "eval_sizes" in choices:
         rest["eval_sizes"] = _none_for("all", choices["eval_sizes"])
     return Plan(tuple(arms), choices.get("baseline", usual_baseline(arms)), **rest)
 
 
-def _grid(chosen: Choices) -> Grid:
-    lists = {key: _none_for("full", values) for key, values in chosen.items() if key in LISTS}
-    return Grid(**lists, traditional=chosen.get("traditional", False))
-
-
 def _arm(table: Any, common: RunConfig, where: str) -> Arm:
     if not isinstance(table, dict) or "name" not in table:
         raise RunError(f"{where}: every [[arm]] is a table with a name, found {table!r}")
-    _check(table, ARM | COMMON, f"{where}, arm {table['name']!r}")
+    table = _checked(table, ARM | COMMON, f"{where}, arm {table['name']!r}")
     fields = {key: value for key, value in table.items() if key not in ("name", "traditional")}
     if fields.get("subsample") == "full":
         fields["subsample"] = None
@@ -165,9 +165,11 @@ def _none_for(word: str, values: list[Any]) -> tuple[Any, ...]:
     return tuple(None if value == word else value for value in values)
 
 
-def _check(choices: Choices, wanted: Mapping[str, Wanted], where: str) -> None:
+def _checked(choices: Choices, wanted: Mapping[str, Wanted], where: str) -> Choices:
+    """Return the choices, shares as float: 0 and 0.0 are to be the same trial."""
     for key, value in choices.items():
         if key not in wanted:
             raise RunError(f"{where}: unknown key {key!r}; known: {', '.join(wanted)}")
         if not wanted[key].fits(value):
             raise RunError(f"{where}: {key} = {value!r}, expected {wanted[key].words}")
+    return {key: float(v) if wanted[key] is SHARE else v for key, v in choices.items()}

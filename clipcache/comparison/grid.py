@@ -56,9 +56,18 @@ def recipes(common: RunConfig) -> tuple[Arm, ...]:
     Beside them random labels and the report's margins of 300 images, both with a linear probe.
     Their first labels are random too: nobody knows the classes of a new pool.
     """
-    probe = replace(common, head="linear", init="random")
+    random = _random_probe(common)
     return (
         Arm("defaults", common),
-        Arm("margin of 300, linear", replace(probe, strategy="margin", subsample=300)),
-        Arm("random, linear", replace(probe, strategy="random")),
+        Arm("margin of 300, linear", replace(random, strategy="margin", subsample=300)),
+        Arm("random, linear", random),
     )
+
+
+def traditional_recipe(common: RunConfig) -> Arm:
+    """Return the traditional arm with the head and the start of the random labels in `recipes`."""
+    return Arm("traditional, linear", _random_probe(common), traditional=True)
+
+
+def _random_probe(common: RunConfig) -> RunConfig:
+    return replace(common, strategy="random", head="linear", init="random")

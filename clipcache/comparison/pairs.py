@@ -60,14 +60,12 @@ class Comparison:
         return self.adjusted_p <= SHOWN and (self.gain.low > 0 or self.gain.high < 0)
 
 
-def compare_pairs(
-    results: Results, question: Question, evaluation: str, metric: str
-) -> list[Comparison]:
+def compare_pairs(results: Results, question: Question, evaluation: str) -> list[Comparison]:
     """Return the comparisons of one question, those over all caches last where there are several.
 
     Arms that share no label count on a cache are not compared there.
     """
-    arms = {arm.name: arm for arm in results.plan.arms}
+    arms, metric = {arm.name: arm for arm in results.plan.arms}, question.metric
     gains = {
         (cache.name, pair): found
         for cache in results.caches

@@ -26,26 +26,26 @@ class Question(NamedTuple):
     name: str
     pairs: tuple[tuple[str, str], ...]
     """Names of arms; the second is what the first is held against."""
-    metrics: tuple[str, ...] = ("top1",)
+    metric: str = "top1"
 
 
 def questions(plan: Plan) -> list[Question]:
     """Return what the plan's arms can answer, the most important first.
 
     Each arm is held against the baseline, then against the traditional one, then all pairs of arms
-    against each other that differ in a single option. A question that the baseline answers already
-    is not asked again.
+    against each other that differ in a single option. A pair is asked about once by each metric:
+    in another family its adjusted p-value would be another, and might say otherwise.
     """
     others = [arm.name for arm in plan.arms if arm.name != plan.baseline]
     against = Question(against_baseline(plan), tuple((name, plan.baseline) for name in others))
-    asked = set(map(frozenset, against.pairs))
-    found = [Question(ROUNDS, _against_traditional(plan.arms))]
-    found += [
-        Question(_title(factor), _differing_in(factor, plan.arms), _metrics(factor))
+    more = [Question(ROUNDS, _against_traditional(plan.arms))]
+    more += [
+        Question(_title(factor), _differing_in(factor, plan.arms), metric)
         for factor in _factors(plan.arms)
+        for metric in _metrics(factor)
     ]
-    kept = [q for q in found if q.metrics != ("top1",) or set(map(frozenset, q.pairs)) - asked]
-    return [q for q in (against, *kept) if q.pairs]
+    found = [against, *(_apart_from(plan.baseline, q) if q.metric == "top1" else q for q in more)]
+    return [q for q in found if q.pairs]
 
 
 def against_baseline(plan: Plan) -> str:
@@ -74,6 +74,14 @@ def _metrics(factor: str) -> tuple[str, ...]:
     return RECALLS if factor == "subsample" else ("top1",)
 
 
+def _apart_from(baseline: str, question: Question) -> Question:
+    """Return the question without the pairs of the baseline, which says so in its name."""
+    kept = tuple(pair for pair in question.pairs if baseline not in pair)
+    if kept == question.pairs:
+        return question
+    return Question(f"{question.name.removesuffix('?')}, apart from {baseline}?", kept)
+
+
 def _differing_in(factor: str, arms: Sequence[Arm]) -> tuple[tuple[str, str], ...]:
     asked = [arm for arm in arms if not arm.traditional]  # which asks no strategy, and no pool
     if factor == "subsample":  # the larger pool first: it is the one that has to pay
@@ -99,4 +107,7 @@ def _against_traditional(arms: Sequence[Arm]) -> tuple[tuple[str, str], ...]:
 
 def _differences(one: Arm, other: Arm) -> set[str]:
     mine, theirs = options(one), options(other)
-    return {name for name in mine if mine[name] != theirs[name]}
+    found = {name for name in mine if mine[name] != theirs[name]}
+    if "random" in (mine["strategy"], theirs["strategy"]):  # whose labels depend on no pool
+        found.discard("subsample")
+    return found

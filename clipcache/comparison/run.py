@@ -1,19 +1,28 @@
 """A comparison from its plan to its results: what is finished is read, the rest is computed."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from clipcache.arrays import RowIds
+from clipcache.cache.reader import EmbeddingCache
 from clipcache.comparison.plan import Plan
 from clipcache.comparison.pool_map import draw_map
 from clipcache.comparison.results import CacheResults, Results
-from clipcache.comparison.store import TrialStore, begin, data_key, trial_key
-from clipcache.comparison.trial import Task, Trial, pool_counts, run_trial
+from clipcache.comparison.store import TrialStore, alone, begin, trial_key
+from clipcache.comparison.trial import (
+    Task,
+    Trial,
+    data_key,
+    dataset_of,
+    pool_counts,
+    run_trial,
+)
+from clipcache.dataset import Dataset
 from clipcache.errors import ClipcacheError, RunError
-from clipcache.experiment import dataset_at
 from clipcache.learner import evaluation_rows
 from clipcache.processes import run_all
 from clipcache.run_folder import check
@@ -22,32 +31,39 @@ Progress = Callable[[int, int], None]
 """Hears how many trials are finished, and of how many, each time that one is."""
 
 
+@contextmanager
 def compare(
     caches: Sequence[Path],
     folder: Path,
     plan: Plan,
     progress: Progress = lambda done, total: None,
     say: Callable[[str], None] = lambda message: None,
-) -> Results:
-    """Make all trials of the plan on each cache that `folder` does not have, and return them all.
+) -> Iterator[Results]:
+    """Make all trials of the plan on each cache that `folder` does not have, and yield them all.
 
     One trial to a processor; each is kept as soon as it is finished, so that after a crash the
-    same call goes on. `say` hears of damaged files in `folder`.
+    same call goes on. `say` hears of damaged files in `folder`. No other process may work there
+    until the block ends, so that a report of other arms cannot take the place of this one.
 
-    Raises, before anything is computed: RunError where an arm cannot work on a cache, or the folder
-    belongs to something else, and what `Dataset.load` raises.
+    Raises, before anything is computed or written: RunError where an arm cannot work on a cache,
+    the folder belongs to something else or another process is in it, and what `Dataset.load`
+    raises; and, any time, RunError where a cache changes meanwhile.
     """
     named = _names(caches)
     data = {name: _checked(name, path, plan) for name, path in named.items()}
-    begin(folder, plan, data)
-    keys = {
-        task: trial_key(data[name], task)
-        for name, path in named.items()
-        for task in _tasks(path, plan)
-    }
-    found = _finish(keys, TrialStore(folder, say), progress)
-    trials = {task: found[key] for task, key in keys.items()}
-    return Results(plan, tuple(_results(name, path, plan, trials) for name, path in named.items()))
+    with alone(folder):
+        begin(folder, plan, data)
+        tasks = {name: list(_tasks(path, data[name], plan)) for name, path in named.items()}
+        keys = {task: trial_key(task) for own in tasks.values() for task in own}
+        found = _finish(keys, TrialStore(folder, say), progress)
+        trials = {name: [found[keys[task]] for task in own] for name, own in tasks.items()}
+        yield Results(
+            plan,
+            tuple(
+                _results(name, plan, dataset_of(own[0]), trials[name])
+                for name, own in tasks.items()
+            ),
+        )
 
 
 def _names(caches: Sequence[Path]) -> dict[str, Path]:
@@ -65,7 +81,7 @@ def _names(caches: Sequence[Path]) -> dict[str, Path]:
 
 def _checked(name: str, path: Path, plan: Plan) -> str:
     """Return the `data_key` of a cache; RunError unless every arm can work on it."""
-    data = dataset_at(path)
+    data = Dataset.load(EmbeddingCache.open(path))
     for arm in plan.arms:
         for size in plan.eval_sizes:
             try:
@@ -75,12 +91,12 @@ def _checked(name: str, path: Path, plan: Plan) -> str:
     return data_key(data)
 
 
-def _tasks(path: Path, plan: Plan) -> Iterator[Task]:
+def _tasks(path: Path, data: str, plan: Plan) -> Iterator[Task]:
     """Yield all trials of one cache, seed by seed, so that a process loads a cache once."""
     for seed in range(plan.seeds):
         for arm in plan.arms:
             config = replace(arm.config, seed=seed, eval_size=None)
-            yield Task(path, config, arm.traditional, plan.eval_sizes)
+            yield Task(path, data, config, arm.traditional, plan.eval_sizes)
 
 
 def _finish(keys: dict[Task, str], store: TrialStore, progress: Progress) -> dict[str, Trial]:
@@ -97,10 +113,9 @@ def _finish(keys: dict[Task, str], store: TrialStore, progress: Progress) -> dic
     return found
 
 
-def _results(name: str, path: Path, plan: Plan, trials: dict[Task, Trial]) -> CacheResults:
-    data = dataset_at(path)
-    tasks = iter(_tasks(path, plan))
-    seeds = [{arm.name: trials[next(tasks)] for arm in plan.arms} for _ in range(plan.seeds)]
+def _results(name: str, plan: Plan, data: Dataset, trials: Sequence[Trial]) -> CacheResults:
+    """Return what `trials`, in the order of `_tasks`, found on one cache."""
+    of_arm = {arm.name: tuple(trials[i :: len(plan.arms)]) for i, arm in enumerate(plan.arms)}
     counts = pool_counts(data)
     return CacheResults(
         name=name,
@@ -108,15 +123,17 @@ def _results(name: str, path: Path, plan: Plan, trials: dict[Task, Trial]) -> Ca
         test=len(evaluation_rows(data, 0, None)),
         classes=data.names,
         pool_counts=tuple(counts.tolist()),
-        trials={arm.name: tuple(seed[arm.name] for seed in seeds) for arm in plan.arms},
-        map=draw_map(data, _picks(plan, seeds[0])),
+        trials=of_arm,
+        map=draw_map(data, _picks(plan, of_arm)),
     )
 
 
-def _picks(plan: Plan, trials: dict[str, Trial]) -> dict[str, RowIds]:
-    """Return what each arm that chooses asked for after its start."""
+def _picks(plan: Plan, trials: dict[str, tuple[Trial, ...]]) -> dict[str, RowIds]:
+    """Return what the first seed of each arm that chooses asked for after its start."""
     return {
-        arm.name: np.array([row for batch in trials[arm.name].batches[1:] for row in batch])
+        arm.name: np.array(
+            [row for batch in trials[arm.name][0].batches[1:] for row in batch], dtype=np.int64
+        )
         for arm in plan.arms
         if not arm.traditional
     }

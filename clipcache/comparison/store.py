@@ -3,6 +3,7 @@
 ```
 FOLDER/comparison.json    the plan, and which data it is about
 FOLDER/trials/KEY.json    a trial, under the hash of all that decides it
+FOLDER/.lock              held by the one process that works here
 ```
 
 A trial is the same whoever asks for it, so arms may be renamed, and others or more seeds added,
@@ -11,14 +12,16 @@ without computing anything twice. Each file is whole or not there, wherever the 
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 from clipcache.comparison.plan import Arm, Plan, evaluation_name
 from clipcache.comparison.trial import Task, Trial
-from clipcache.dataset import Dataset
 from clipcache.durable import write_file
 from clipcache.errors import RunError
 from clipcache.run_folder import RunConfig
@@ -26,22 +29,14 @@ from clipcache.run_folder import RunConfig
 FORMAT = 1
 """To be raised when the same configuration would measure something else, so that trials of an
 older version are not mixed with new ones."""
+LOCK = ".lock"
 
 
-def data_key(data: Dataset) -> str:
-    """Return the hash of everything in a cache that a trial looks at."""
-    sha = hashlib.sha256(data.fingerprint.encode())
-    sha.update("\0".join(data.names).encode())
-    if data.text is not None:
-        sha.update(data.text.vectors.tobytes() + str(data.text.logit_scale).encode())
-    return sha.hexdigest()
-
-
-def trial_key(data: str, task: Task) -> str:
-    """Return the name of a trial on data with this `data_key`, wherever its cache lies."""
+def trial_key(task: Task) -> str:
+    """Return the name of a trial, wherever its cache lies."""
     decides = {
         "format": FORMAT,
-        "data": data,
+        "data": task.data,
         "config": asdict(task.config),
         "traditional": task.traditional,
         "evaluations": sorted(map(evaluation_name, task.eval_sizes)),
@@ -96,6 +91,26 @@ def _trial(fields: dict[str, Any]) -> Trial:
     )
 
 
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Keep all other processes out of the folder of a comparison; make it where there is none.
+
+    Raises RunError where another process is in it, or the folder is something else.
+    """
+    known = (LOCK, "comparison.json.partial")  # no more is left of what never got to begin
+    begun = (folder / "comparison.json").exists()
+    if folder.is_file() or not (begun or all(f.name in known for f in folder.glob("*"))):
+        raise RunError(f"{folder} exists and is not a comparison; name another folder")
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with FileLock(folder / LOCK, timeout=0):
+            yield
+    except Timeout:
+        raise RunError(
+            f"another process is comparing in {folder}; wait for it, or stop it and run this again"
+        ) from None
+
+
 def begin(folder: Path, plan: Plan, data: dict[str, str]) -> None:
     """Begin a comparison, or go on with the one in `folder`.
 
@@ -110,12 +125,9 @@ def begin(folder: Path, plan: Plan, data: dict[str, str]) -> None:
         lost = [*_lost_data(before[1], data), *_lost_plan(before[0], plan)]
         if lost:
             raise RunError(
-                f"{folder} was begun otherwise: {'; '.join(lost)}; give the same and perhaps "
-                "more, or another folder"
+                f"{folder} was begun otherwise: {'; '.join(lost)}; give the same and perhaps more "
+                "seeds, arms or caches, or another folder"
             )
-    elif folder.is_file() or any(f.name != "comparison.json.partial" for f in folder.glob("*")):
-        raise RunError(f"{folder} exists and is not a comparison; name another folder")
-    folder.mkdir(parents=True, exist_ok=True)
     write_file(path, json.dumps(content, indent=2).encode())
 
 
@@ -152,7 +164,9 @@ def _lost_plan(before: Plan, now: Plan) -> list[str]:
         lost.append(f"{before.seeds} seeds instead of {now.seeds}")
     old, new = (sorted(map(evaluation_name, plan.eval_sizes)) for plan in (before, now))
     if old != new:
-        lost.append(f"evaluation on {', '.join(old)} instead of {', '.join(new)}")
+        lost.append(
+            f"evaluation on {', '.join(old)} instead of {', '.join(new)} (sizes have to stay)"
+        )
     return lost + _lost_arms(before.arms, now.arms)
 
 

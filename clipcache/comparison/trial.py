@@ -1,6 +1,8 @@
 """One arm with one seed on one cache: what it asked for and what it measured."""
 
+import hashlib
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,9 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from clipcache.arrays import Labels, Probs
+from clipcache.cache.reader import EmbeddingCache
 from clipcache.comparison.plan import evaluation_name
 from clipcache.dataset import Dataset
-from clipcache.experiment import dataset_at, simulate, simulate_traditional
+from clipcache.errors import RunError
+from clipcache.experiment import simulate, simulate_traditional
 from clipcache.learner import Closed, evaluation_rows
 from clipcache.metrics import (
     expected_calibration_error,
@@ -48,6 +52,8 @@ class Task(NamedTuple):
     """A trial to make. Nothing else decides what comes out, times apart."""
 
     cache: Path
+    data: str
+    """`data_key` of what the cache has to hold."""
     config: RunConfig
     """With the trial's seed; its `eval_size` is None."""
     traditional: bool
@@ -55,8 +61,8 @@ class Task(NamedTuple):
 
 
 def run_trial(task: Task) -> Trial:
-    """Return what one arm does with one seed. Raises RunError as `simulate` does."""
-    data, config = dataset_at(task.cache), task.config
+    """Return what one arm does with one seed. Raises RunError as `simulate` and `dataset_of` do."""
+    data, config = dataset_of(task), task.config
     if task.traditional:
         closed = list(simulate_traditional(data, config))
         batches = [c.asked for c in closed]
@@ -73,6 +79,34 @@ def run_trial(task: Task) -> Trial:
         measured=_measure_all(data, task, closed),
         stopped=why_stop(rounds, rules, config.rounds) or "",
     )
+
+
+def dataset_of(task: Task) -> Dataset:
+    """Return what the task is about; the last one that was loaded is kept.
+
+    Raises RunError where the cache holds something else by now, and what `Dataset.load` raises.
+    """
+    return _load(task.cache, task.data)
+
+
+@lru_cache(maxsize=1)
+def _load(cache: Path, key: str) -> Dataset:
+    data = Dataset.load(EmbeddingCache.open(cache))
+    if data_key(data) != key:
+        raise RunError(
+            f"{cache} changed while it was compared; let nobody write to it, and compare it again "
+            "in another folder"
+        )
+    return data
+
+
+def data_key(data: Dataset) -> str:
+    """Return the hash of everything in a cache that a trial looks at."""
+    sha = hashlib.sha256(data.fingerprint.encode())
+    sha.update("\0".join(data.names).encode())
+    if data.text is not None:
+        sha.update(data.text.vectors.tobytes() + str(data.text.logit_scale).encode())
+    return sha.hexdigest()
 
 
 def _measure_all(data: Dataset, task: Task, closed: list[Closed]) -> Measured:

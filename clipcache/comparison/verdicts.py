@@ -28,24 +28,29 @@ def verdicts(
     """
     where = EVERY_CACHE if len(results.caches) > 1 else results.caches[0].name
     told = [c for c in comparisons if c.cache == where]
-    if not told:
+    if not comparisons:
         yield "Nothing was compared: there is one arm alone, or arms share no number of labels."
+        return
+    if not told:
+        yield (
+            "No two arms could be compared on every cache, as they share no number of labels on "
+            "some; the tables tell of each cache."
+        )
         return
     main, *fewer = evaluations(results)
     sizes = []
-    for question in questions:
-        for metric in (m for m in question.metrics if m in ASIDES):
-            family = _family(told, question.name, main, metric)
-            sizes.append(len(family))
-            if family:
-                yield _opening(question, metric) + _finding(family)
+    for question in (q for q in questions if q.metric in ASIDES):
+        family = _family(told, question.name, main, question.metric)
+        sizes.append(len(family))
+        if family:
+            yield _opening(question) + _finding(family)
     yield from _too_few_seeds(results.plan.seeds, max(sizes))
     for evaluation in fewer:
         full, few = (_family(told, questions[0].name, on, "top1") for on in (main, evaluation))
         if full:
             yield (
                 f"{questions[0].name}, measured on {evaluation} images: {_count(few)} of "
-                f"{len(few)} differences could be shown, where all images show "
+                f"{len(few)} differences could be shown, where {main} images show "
                 f"{_count(full)}{_wider(few, full)}."
             )
 
@@ -57,9 +62,9 @@ def _family(
     return [c for c in comparisons if (c.question, c.evaluation, c.metric) == wanted]
 
 
-def _opening(question: Question, metric: str) -> str:
+def _opening(question: Question) -> str:
     if question.name.endswith("?"):
-        return f"{question.name}{ASIDES[metric]} "
+        return f"{question.name}{ASIDES[question.metric]} "
     return f"{question.name}: " if len(question.pairs) > 1 else ""  # a single pair names both
 
 

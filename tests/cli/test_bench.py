@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from clipcache.benchmark.score import Case, default_cases, measure
+from clipcache.benchmark.score import ROUNDS, Case, default_cases, measure
 
 SMALL = ["--rows", "3000", "--dim", "32", "--classes", "5"]
 
@@ -40,7 +40,7 @@ def test_json_is_one_object_a_case() -> None:
     assert zarr["floor_ms"] is None
 
 
-@pytest.mark.parametrize("what", ["heads", "round"])
+@pytest.mark.parametrize("what", ["heads", *ROUNDS])
 def test_other_cases(what: str, tmp_path: Path, short: None) -> None:
     timing = measure(Case(what, 2000, 4, dim=16), tmp_path)
     assert timing.ours_ms > 0
@@ -51,7 +51,7 @@ def test_cases_cover_the_sizes_that_are_promised() -> None:
     cases = default_cases()
     assert {c.rows for c in cases} == {62_000, 246_841, 1_000_000, 4_000_000}
     assert {c.classes for c in cases} == {10, 40, 200, 1000}
-    assert {c.what for c in cases} == {"memory", "zarr", "heads", "round"}
+    assert {c.what for c in cases} == {"memory", "zarr", "heads", *ROUNDS}
     assert len({c.name for c in cases}) == len(cases)
 
 

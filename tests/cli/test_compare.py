@@ -8,6 +8,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from typing import NoReturn
 from unittest.mock import patch
 
 import pytest
@@ -20,6 +21,7 @@ from clipcache.cli.output import print_comparison
 from clipcache.comparison.analysis import Analysis
 from clipcache.comparison.choices import PRESETS, plan_of
 from clipcache.comparison.plan import Arm, Plan
+from clipcache.comparison.results import Results
 from clipcache.comparison.summary import Summary
 from clipcache.run_folder import RunConfig
 from clipcache.stats import Interval
@@ -102,6 +104,14 @@ def test_without_options_the_recipes_are_compared(cli: Cli, tmp_path: Path) -> N
     assert planned(cli, tmp_path, "--seeds", 3) == plan_of({"seeds": 3}, "options")
 
 
+def test_the_traditional_arm_joins_the_recipes(cli: Cli, tmp_path: Path) -> None:
+    found = planned(cli, tmp_path, "--traditional")
+    assert found.arms[:-1] == plan_of({}, "options").arms
+    assert found.arms[-1].traditional
+    help_text = " ".join(CliRunner().invoke(clipcache, ["compare", "--help"]).output.split())
+    assert "make a grid, which replaces these three arms" in help_text
+
+
 def test_presets_and_plan_files_may_have_other_seeds(cli: Cli, tmp_path: Path) -> None:
     (tmp_path / "plan.toml").write_text("strategies = ['margin']\nseeds = 7\n")
     report = planned(cli, tmp_path, "--preset", "report", "--seeds", 3, "--baseline", "random")
@@ -150,6 +160,39 @@ def test_what_cannot_work_is_refused_in_one_line(
         assert words in result.err
         assert result.err.count("\n") == 1, result.err
         assert not (tmp_path / "out").exists()
+
+
+def test_arms_without_a_choice_have_a_page_without_a_map(
+    cli: Cli, finished_cache: EmbeddingCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("clipcache.comparison.run.run_all", lambda f, x: enumerate(map(f, x)))
+    (tmp_path / "plan.toml").write_text(
+        "seeds = 1\nrounds = 1\n"
+        "[[arm]]\nname = 'one'\nhead = 'linear'\ninit = 'stratified:1'\ntraditional = true\n"
+    )
+    out = tmp_path / "out"
+    result = cli("compare", finished_cache.path, out, "--plan", tmp_path / "plan.toml")
+    assert result.code == 0, result.err
+    assert list((out / "plots").glob("*calibration.png"))
+    assert not list((out / "plots").glob("*map*"))
+
+
+def test_a_folder_in_which_another_process_works(
+    cli: Cli, finished_cache: EmbeddingCache, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    words: list[str] = []
+
+    def meanwhile(results: Results, folder: Path) -> NoReturn:
+        words.append(cli("compare", finished_cache.path, out, *FAST).err)
+        raise OSError("the disk is full")
+
+    monkeypatch.setattr("clipcache.comparison.run.run_all", lambda f, x: enumerate(map(f, x)))
+    monkeypatch.setattr("clipcache.report.comparison.write_report", meanwhile)
+    few = ("--strategy", "margin", "--seeds", 1)
+    assert cli("compare", finished_cache.path, out, *FAST, *few).code == 1
+    expected = f"error: another process is comparing in {out}; wait for it, or stop it and "
+    assert words == [f"{expected}run this again\n"]
 
 
 def test_ctrl_c_says_how_to_go_on(finished_cache: EmbeddingCache, tmp_path: Path) -> None:

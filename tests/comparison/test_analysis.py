@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from clipcache.comparison.analysis import analyse
+from clipcache.comparison.choices import PRESETS, plan_of
 from clipcache.comparison.pairs import EVERY_CACHE, Comparison
 from clipcache.comparison.plan import Arm, Plan
+from clipcache.comparison.questions import questions
 from clipcache.comparison.results import Results
 from clipcache.comparison.trial import Trial
 from clipcache.run_folder import RunConfig
@@ -177,6 +179,19 @@ def test_arms_that_share_no_label_count_are_not_compared() -> None:
     assert [row.area_from for row in analysis.summaries[:2]] == [20, 400]
 
 
+def test_arms_that_meet_on_some_caches_only_are_in_the_tables() -> None:
+    arms = (Arm("early", replace(CONFIG, rounds=1)), Arm("late", replace(CONFIG, rounds=1)))
+    early, late, later = ([trial([0.2, 0.3], first)] * 2 for first in (20, 25, 400))
+    caches = (
+        cache("x", {"early": early, "late": late}),
+        cache("y", {"early": early, "late": later}),
+    )
+    analysis = analyse(Results(Plan(arms, "early", seeds=2), caches))
+    assert {c.cache for c in analysis.comparisons} == {"x"}
+    assert len(analysis.verdicts) == 1
+    assert "No two arms could be compared on every cache" in analysis.verdicts[0]
+
+
 def test_labels_to_the_target_and_labels_saved() -> None:
     heights = {"fast": [[0.2, 0.6, 0.6, 0.6]] * 6, "slow": [[0.2, 0.3, 0.35, 0.4]] * 6}
     for target, expected in ((None, 25.0), (0.6, 30.0), (0.9, np.inf)):
@@ -251,6 +266,49 @@ def test_each_question_holds_pairs_that_differ_in_one_thing() -> None:
     }
 
 
+def asked(plan: Plan) -> dict[tuple[str, str], set[frozenset[str]]]:
+    """Return the pairs of each question and metric."""
+    found: dict[tuple[str, str], set[frozenset[str]]] = {}
+    for q in questions(plan):
+        found.setdefault((q.name, q.metric), set()).update(map(frozenset, q.pairs))
+    return found
+
+
+@pytest.mark.parametrize("baseline", ["random", "margin", "margin 300", "traditional"])
+def test_no_pair_is_judged_twice_by_the_same_metric(baseline: str) -> None:
+    more = (
+        Arm("random", RANDOM),
+        arm("auto", head="auto"),
+        Arm("traditional auto", replace(RANDOM, head="auto"), traditional=True),
+    )
+    plan = Plan((*grid_plan().arms, *more), baseline)
+    pairs = [(metric, pair) for (_, metric), family in asked(plan).items() for pair in family]
+    assert len(set(pairs)) == len(pairs)
+
+
+def test_other_questions_leave_out_what_the_baseline_answers() -> None:
+    others = (arm("margin 300", subsample=300), arm("entropy", strategy="entropy"))
+    plan = Plan((arm("margin"), *others, Arm("random", RANDOM)), "margin")
+    margin = [frozenset(("margin", other)) for other in ("margin 300", "entropy", "random")]
+    pool = "Does scoring the full pool pay?"
+    assert asked(plan) == {
+        ("Against margin", "top1"): set(margin),
+        **{(pool, m): {margin[0]} for m in ("tail_recall", "head_recall", "macro_recall")},
+        ("Which strategy, apart from margin?", "top1"): {
+            frozenset(pair) for pair in (("margin 300", "random"), ("entropy", "random"))
+        },
+    }
+
+
+def test_random_labels_are_held_against_every_pool() -> None:
+    plan = plan_of(PRESETS["report"], "options")
+    chosen = [a.name for a in plan.arms if a.name not in ("random", "traditional")]
+    assert len(chosen) == 6
+    assert {frozenset((name, "random")) for name in chosen} < asked(plan)["Which strategy?", "top1"]
+    two = Plan((Arm("random", RANDOM), Arm("300", replace(RANDOM, subsample=300))), "random")
+    assert list(asked(two)) == [("Against random", "top1")]  # as they are the same
+
+
 def test_pairs_that_could_not_be_told_apart_are_named_too() -> None:
     plan = grid_plan()
     level = {"margin": 0.8, "margin 300": 0.5, "entropy": 0.5, "entropy 300": 0.5}
@@ -269,7 +327,8 @@ def test_the_traditional_arm_has_a_question_of_its_own() -> None:
     plan = replace(plan, arms=(*plan.arms, Arm("random", RANDOM)), baseline="random")
     runs = {a.name: [trial(h) for h in noisy(0.5, seed=i)] for i, a in enumerate(plan.arms)}
     said = analyse(Results(plan, (cache("x", runs),))).verdicts
-    assert said[1].startswith("Do rounds pay, against a fresh model for each sample? ")
+    question = "Do rounds pay, against a fresh model for each sample, apart from random? "
+    assert said[1].startswith(question)
 
 
 def test_a_pool_is_judged_by_rare_and_common_classes_too() -> None:
@@ -280,10 +339,11 @@ def test_a_pool_is_judged_by_rare_and_common_classes_too() -> None:
         "part": [trial(h, tail_recall=0.4) for h in heights],
     }
     said = analyse(Results(plan, (cache("x", runs),))).verdicts
+    assert said[0].startswith("full against part: no difference could be shown")
     pool = [s for s in said if s.startswith("Does scoring the full pool pay?")]
-    assert "no difference could be shown" in pool[0]
-    assert "For rare classes? full beat part: +23.5 points of recall of the rarest third" in pool[1]
-    assert "For common classes? full against part: no difference could be shown" in pool[2]
+    assert "For rare classes? full beat part: +23.5 points of recall of the rarest third" in pool[0]
+    assert "For common classes? full against part: no difference could be shown" in pool[1]
+    assert len(said) == 3
 
 
 def test_fewer_images_are_told_by_what_they_can_show() -> None:
@@ -306,6 +366,19 @@ def test_fewer_images_are_told_by_what_they_can_show() -> None:
     said = analyse(replace(results, caches=(replace(clear, trials=blurred),))).verdicts[-1]
     assert "measured on 200 images: 0 of 1 differences could be shown" in said
     assert "all images show 1" in said
+
+
+def test_the_most_images_are_named_where_they_are_not_all() -> None:
+    heights = {"a": noisy(0.56, seed=1), "b": noisy(0.5, seed=2)}
+    full = compared(heights, eval_sizes=(40, 20))
+    runs = {
+        name: [replace(t, measured={"40": t.measured["all"], "20": t.measured["200"]}) for t in own]
+        for name, own in full.caches[0].trials.items()
+    }
+    said = analyse(Results(full.plan, (cache("photos", runs),))).verdicts[-1]
+    assert (
+        "measured on 20 images: 1 of 1 differences could be shown, where 40 images show 1" in said
+    )
 
 
 def test_every_arm_metric_and_evaluation_has_its_row() -> None:

@@ -1,6 +1,8 @@
 """What somebody writes in a TOML file, and the plan that comes out."""
 
+import json
 import re
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -83,7 +85,27 @@ def test_one_choice_makes_a_grid() -> None:
     names = [arm.name for arm in plan_of({"heads": ["auto", "linear"]}, "options").arms]
     assert len(names) == 6
     assert {"default, auto", "margin, linear", "random, auto"} <= set(names)
-    assert [a.name for a in plan_of({"traditional": True}, "x").arms][-1] == "traditional"
+    with_it = plan_of({"heads": ["auto"], "traditional": True}, "options")
+    assert [arm.name for arm in with_it.arms][-1] == "traditional"
+
+
+def test_the_traditional_arm_comes_to_the_recipes_and_to_arms_of_ones_own() -> None:
+    probe = RunConfig("random", "linear", init="random", batch=3)
+    arm = Arm("traditional, linear", probe, traditional=True)
+    found = plan_of({"traditional": True, "batch": 3}, "options")
+    assert found == Plan((*recipes(RunConfig(batch=3)), arm), "random, linear")
+    mine = plan_of({"traditional": True, "batch": 3, "arm": [{"name": "mine"}]}, "options")
+    assert mine == Plan((Arm("mine", RunConfig(batch=3)), arm), "traditional, linear")
+    assert plan_of({"traditional": False}, "options") == plan_of({}, "options")
+
+
+def test_shares_are_the_same_with_and_without_a_point(tmp_path: Path) -> None:
+    found = [
+        plan(f"label_noise = {x}\ntarget = {x}\n[[arm]]\nname = 'a'\nlabel_noise = {x}", tmp_path)
+        for x in ("0", "0.0")
+    ]
+    kept = [json.dumps(asdict(each)) for each in found]
+    assert kept[0] == kept[1]
 
 
 def test_the_report_is_four_measures_on_two_pools_beside_the_traditional_arm() -> None:

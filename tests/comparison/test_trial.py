@@ -6,22 +6,39 @@ import numpy as np
 import pytest
 
 from clipcache.cache.reader import EmbeddingCache
-from clipcache.comparison.trial import METRICS, Task, measure, pool_counts, run_trial
+from clipcache.comparison.trial import (
+    METRICS,
+    Task,
+    data_key,
+    measure,
+    pool_counts,
+    run_trial,
+)
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.experiment import simulate
 from clipcache.heads.linear import Linear
 from clipcache.learner import Learner
 from clipcache.run_folder import RunConfig
+from clipcache.text import LabelText
 
 CONFIG = RunConfig("margin", "linear", init="stratified:2", batch=5, rounds=3, seed=4)
+
+
+def task(
+    cache: EmbeddingCache,
+    config: RunConfig,
+    traditional: bool,
+    sizes: tuple[int | None, ...],
+) -> Task:
+    return Task(cache.path, data_key(Dataset.load(cache)), config, traditional, sizes)
 
 
 @pytest.mark.parametrize("size", [None, 30])
 def test_it_measures_what_a_run_with_this_evaluation_measures(
     finished_cache: EmbeddingCache, dataset: Dataset, size: int | None
 ) -> None:
-    trial = run_trial(Task(finished_cache.path, CONFIG, False, (30, None)))
+    trial = run_trial(task(finished_cache, CONFIG, False, (30, None)))
     closed = list(simulate(dataset, replace(CONFIG, eval_size=size)))
     found = trial.measured["all" if size is None else "30"]
     assert list(found) == list(METRICS)
@@ -59,8 +76,8 @@ def test_each_metric_is_its_plain_definition(rng: np.random.Generator) -> None:
 def test_the_traditional_arm_is_a_fresh_sample_and_model_for_each_size(
     finished_cache: EmbeddingCache, dataset: Dataset
 ) -> None:
-    trial = run_trial(Task(finished_cache.path, CONFIG, True, (None,)))
-    rounds = run_trial(Task(finished_cache.path, CONFIG, False, (None,)))
+    trial = run_trial(task(finished_cache, CONFIG, True, (None,)))
+    rounds = run_trial(task(finished_cache, CONFIG, False, (None,)))
     assert trial.labels == rounds.labels
     assert trial.batches[0] == rounds.batches[0]
     assert trial.measured["all"]["top1"][0] == rounds.measured["all"]["top1"][0]
@@ -83,17 +100,17 @@ def test_the_traditional_arm_is_a_fresh_sample_and_model_for_each_size(
 
 def test_rules_do_not_stop_the_traditional_arm(finished_cache: EmbeddingCache) -> None:
     config = replace(CONFIG, stop="uncertainty:1")
-    stopped = run_trial(Task(finished_cache.path, config, False, (None,)))
+    stopped = run_trial(task(finished_cache, config, False, (None,)))
     assert len(stopped.labels) == 1
     assert stopped.stopped.startswith("the head is sure")
-    assert len(run_trial(Task(finished_cache.path, config, True, (None,))).labels) == 4
+    assert len(run_trial(task(finished_cache, config, True, (None,))).labels) == 4
 
 
 def test_wrong_answers_reach_both_arms(finished_cache: EmbeddingCache) -> None:
     config = replace(CONFIG, rounds=1)
     for traditional in (False, True):
         clean, noisy = (
-            run_trial(Task(finished_cache.path, c, traditional, (None,)))
+            run_trial(task(finished_cache, c, traditional, (None,)))
             for c in (config, replace(config, label_noise=1.0))
         )
         assert clean.batches[0] == noisy.batches[0]
@@ -103,7 +120,29 @@ def test_wrong_answers_reach_both_arms(finished_cache: EmbeddingCache) -> None:
 def test_the_traditional_arm_refuses_what_a_run_refuses(finished_cache: EmbeddingCache) -> None:
     config = replace(CONFIG, rounds=500)
     with pytest.raises(RunError, match="need 2516 labels"):
-        run_trial(Task(finished_cache.path, config, True, (None,)))
+        run_trial(task(finished_cache, config, True, (None,)))
+
+
+def test_data_is_known_by_rows_names_and_text(dataset: Dataset) -> None:
+    text = dataset.text
+    assert text is not None
+    turned = LabelText(text.names, text.templates, np.flip(text.vectors), text.logit_scale)
+    others = [
+        dataset,
+        replace(dataset, fingerprint="0"),
+        replace(dataset, names=(*dataset.names, "more")),
+        replace(dataset, text=turned),
+        replace(dataset, text=None),
+    ]
+    assert len({data_key(data) for data in others}) == len(others)
+    assert data_key(replace(dataset)) == data_key(dataset)
+
+
+def test_other_data_than_the_task_is_about_is_refused(finished_cache: EmbeddingCache) -> None:
+    right = task(finished_cache, CONFIG, False, (None,))
+    run_trial(right)
+    with pytest.raises(RunError, match="cache changed while it was compared"):
+        run_trial(right._replace(data="0"))
 
 
 def test_pool_counts_are_of_what_can_be_asked_for(dataset: Dataset) -> None:
