@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from clipcache.benchmark.score import ROUNDS, Case, default_cases, measure
+from clipcache.cli.output import print_machine, timings_table
 
 SMALL = ["--rows", "3000", "--dim", "32", "--classes", "5"]
 
@@ -64,13 +65,21 @@ def test_a_case_that_dies_is_an_error_in_one_line() -> None:
     assert "--device cpu" in done.stderr
 
 
-def test_table_names_the_machine_and_the_ratios() -> None:
-    done = bench(*SMALL)
-    assert done.returncode == 0, done.stderr
-    assert "processors, Python 3." in done.stdout.splitlines()[0]
-    lines = [line for line in done.stdout.splitlines() if line.startswith("|")]
-    names, _, memory, zarr = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
+def test_the_machine_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    print_machine()
+    assert "processors, Python 3." in capsys.readouterr().out
+
+
+def test_table_shows_times_and_ratios(
+    tmp_path: Path, short: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    timings = [measure(Case(what, 2000, 4, dim=16), tmp_path) for what in ("heads", *ROUNDS)]
+    with timings_table(quiet=False) as add_row:
+        for timing in timings:
+            add_row(timing)
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("|")]
+    names, _, *rows = ([cell.strip() for cell in line.split("|")[1:-1]] for line in lines)
     assert names[:2] == ["10 smallest margins of", "ours, ms"]
-    assert memory[0] == "3,000 x 5, in memory"
-    assert memory[names.index("numpy")].endswith("x")
-    assert zarr[0] == "3,000 x 5, from Zarr"
+    assert [row[0] for row in rows] == [timing.name for timing in timings]
+    ratio = timings[0].peers["ten passes"] / timings[0].ours_ms
+    assert rows[0][names.index("ten passes")] == f"{ratio:.2f}x"
