@@ -9,8 +9,10 @@ is fitted already, and the pool as float32 rows, whose copying is not counted as
 keep their own defaults; only what is random in scikit-activeml's is given a seed.
 
 `ours` and `theirs` are means over the learning curve in points of top-1, `difference` is of pairs
-with the same seed, with a 95 % interval over seeds. Seconds are the median over all batches, in one
-thread. `pip install "clipcache[peers]"` brings scikit-activeml.
+with the same seed, with a 95 % interval over seeds. Where namesakes are not the same: our
+`drop_query` scales up what is left, as dropout does; our `typiclust` looks at 20 neighbours in the
+whitened space, theirs at 5 of plain vectors, with which ours is level with theirs. Seconds are the
+median over all batches, in one thread. `pip install "clipcache[peers]"` brings scikit-activeml.
 """
 
 import json
