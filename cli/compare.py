@@ -18,7 +18,12 @@ from .options import (
     train_on_option,
 )
 
-BESIDE = ("seeds", "baseline", "target")
+BESIDE = {
+    "seeds": "--seeds",
+    "baseline": "--baseline",
+    "target": "--target",
+    "eval_sizes": "--eval-size",
+}
 """What may be given beside a preset or a plan file, as it changes none of their arms."""
 
 
@@ -166,5 +171,5 @@ def _only_one_plan(preset: str | None, plan_file: Path | None, given: dict[str, 
     if (preset or plan_file) and more:
         raise click.UsageError(
             f"{'--preset' if preset else '--plan'} says what is compared: beside it only "
-            f"{', '.join(f'--{key}' for key in BESIDE)} may be given"
+            f"{', '.join(BESIDE.values())} may be given"
         )

@@ -34,11 +34,9 @@ from .options import cache_argument, json_option
 )
 @click.option(
     "--split",
-    default="none",
-    show_default=True,
     metavar="none|random:SHARE|folder|column:NAME",
     help="What is held out to measure accuracy: nothing; a random share of the labelled images; "
-    "what lies in a first-level folder called test; what a column of the table says.",
+    "what lies in a first-level folder called test; what a column of the table says.  [none]",
 )
 @click.option(
     "--template",
@@ -95,7 +93,7 @@ def command(
     exclude_label: tuple[str, ...],
     top_classes: int | None,
     labels: Path | None,
-    split: str,
+    split: str | None,
     template: tuple[str, ...],
     model: str,
     pretrained: str | None,
@@ -115,19 +113,19 @@ def command(
 
     from .output import embed_progress, print_embedded, print_json, warn_if_random
 
+    held_out = "none" if split is None else split
+    columns = (root, path_column, path_pattern, label_column)
     images = open_source(
-        source,
-        SourceOptions(
-            root, path_column, path_pattern, label_column, exclude_label, top_classes, labels, split
-        ),
+        source, SourceOptions(*columns, exclude_label, top_classes, labels, held_out)
     )
-    from clipcache.embed import EmbedOptions, embed
-    from clipcache.encoders.openclip import OpenClip
-    from clipcache.text import DEFAULT_TEMPLATES
+    with embed_progress(cache) as progress:
+        from clipcache.embed import EmbedOptions, embed
+        from clipcache.encoders.openclip import OpenClip
+        from clipcache.text import DEFAULT_TEMPLATES
 
-    encoder = OpenClip.load(model, pretrained, device=device)
-    warn_if_random(encoder.identity)
-    options = EmbedOptions(template or DEFAULT_TEMPLATES, batch_size, workers, chunk_rows, strict)
-    with embed_progress() as progress:
+        encoder = OpenClip.load(model, pretrained, device=device)
+        warn_if_random(encoder.identity)
+        how = (template or DEFAULT_TEMPLATES, batch_size, workers, chunk_rows, strict)
+        options = EmbedOptions(*how, keep_held_out=split is None)
         summary = embed(images, encoder, cache, options, progress)
     print_json(summary) if as_json else print_embedded(summary, cache)

@@ -27,11 +27,9 @@ from .options import cache_argument, json_option
 )
 @click.option(
     "--split",
-    default="none",
-    show_default=True,
     metavar="none|random:SHARE",
     help=".npy, folder: what is held out to measure accuracy: nothing, or a random share of the "
-    "labelled rows.",
+    "labelled rows.  [none]",
 )
 @click.option(
     "--key-column",
@@ -71,7 +69,7 @@ def command(
     labels: Path | None,
     names: Path | None,
     keys: Path | None,
-    split: str,
+    split: str | None,
     key_column: str,
     label_column: str | None,
     model: str,
@@ -91,10 +89,11 @@ def command(
 
     from .output import embed_progress, print_embedded, print_json
 
+    held_out = "none" if split is None else split
     found = open_vectors(
-        features, VectorOptions(labels, names, keys, split, key_column, label_column)
+        features, VectorOptions(labels, names, keys, held_out, key_column, label_column)
     )
-    options = ImportOptions(model, logit_scale, chunk_rows, strict)
-    with embed_progress() as progress:
+    options = ImportOptions(model, logit_scale, chunk_rows, strict, keep_held_out=split is None)
+    with embed_progress(cache) as progress:
         summary = import_features(found, cache, options, progress)
     print_json(summary) if as_json else print_embedded(summary, cache)

@@ -102,7 +102,8 @@ def command(
     with rounds_table(opened.store.rounds(), quiet=as_json) as add_row:
         done = replay(opened, on_round=add_row)
     why = opened.stopped()
-    save_learning_curve(done, run / "curve.png", title=f"{strategy}, {len(opened.pool):,} images")
+    title, classes = f"{strategy}, {len(opened.pool):,} images", len(opened.data.names)
+    save_learning_curve(done, run / "curve.png", title, classes=classes)
     if as_json:
         print_json({"run": str(run), "config": config, "rounds": done, "stopped": why})
     else:

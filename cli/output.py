@@ -59,8 +59,11 @@ def warn_if_random(identity: "Identity") -> None:
 
 
 @contextmanager
-def embed_progress() -> Iterator["Report"]:
-    """Show a bar with images/s, time left and failures on standard error."""
+def embed_progress(cache: Path) -> Iterator["Report"]:
+    """Show a bar with images/s, time left and failures on standard error.
+
+    Ctrl-C ends the command with exit code 130 and a line that says how to go on.
+    """
     columns = (
         BarColumn(),
         TextColumn("{task.completed:,.0f} of {task.total:,.0f} images"),
@@ -83,11 +86,37 @@ def embed_progress() -> Iterator["Report"]:
                 failed=f"{failed} failed" if failed else "",
             )
 
-    try:
+    with _stoppable(bar, lambda: _finished(cache)):
         yield report
+
+
+@contextmanager
+def _stoppable(bar: Progress, kept: Callable[[], str]) -> Iterator[None]:
+    """Take a bar down at the end; after Ctrl-C say what is kept, and exit with 130."""
+    stopped = False
+    try:
+        yield
+    except KeyboardInterrupt:
+        stopped = True
     finally:
         if bar.live.is_started:
             bar.stop()
+    if stopped:
+        click.echo(f"stopped{kept()}; run the same command again to go on", err=True)
+        raise click.exceptions.Exit(130)
+
+
+def _finished(cache: Path) -> str:
+    """Return how much of a cache is on disk for good, in words."""
+    from clipcache.cache.reader import EmbeddingCache
+    from clipcache.errors import ClipcacheError
+
+    try:
+        opened = EmbeddingCache.open(cache)
+        done = int(opened.finished_rows("result").sum())
+    except ClipcacheError:  # there is none yet, or it was only begun
+        return ""
+    return f": {done:,} of {opened.n:,} images are kept" if opened.n else ""
 
 
 def print_embedded(summary: "EmbedSummary", cache: Path) -> None:
@@ -103,6 +132,10 @@ def print_embedded(summary: "EmbedSummary", cache: Path) -> None:
         click.echo(f"  failed: {failure}")
     if summary.failed > len(summary.failures):
         click.echo(f"  ... `clipcache info {cache}` counts all reasons")
+    click.echo(
+        f"the cache has {summary.pool:,} images in the pool and {summary.test:,} held out; "
+        f"{summary.unlabelled:,} have no label"
+    )
 
 
 @contextmanager
@@ -218,19 +251,12 @@ def trials_progress() -> "Iterator[tuple[Callable[[int, int], None], Callable[[s
     def say(message: str) -> None:
         bar.console.print(message, markup=False, emoji=False, highlight=False, soft_wrap=True)
 
-    stopped = False
-    try:
-        yield report, say
-    except KeyboardInterrupt:
-        stopped = True
-    finally:
-        if bar.live.is_started:
-            bar.stop()
-    if stopped:
+    def kept() -> str:
         done, total = bar.tasks[0].completed, bar.tasks[0].total
-        kept = f": {done:,.0f} of {total:,.0f} trials are kept" if total else ""
-        click.echo(f"stopped{kept}; run the same command again to go on", err=True)
-        raise click.exceptions.Exit(130)
+        return f": {done:,.0f} of {total:,.0f} trials are kept" if total else ""
+
+    with _stoppable(bar, kept):
+        yield report, say
 
 
 def print_comparison(analysis: "Analysis", page: Path) -> None:

@@ -23,14 +23,22 @@ import numpy as np
 import numpy.typing as npt
 
 from clipcache.arrays import RowIds
+from clipcache.cache.info import count_usable
 from clipcache.cache.layout import CHUNK_ROWS, RESULT, State
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.encoders.base import Encoder, Pixels
-from clipcache.errors import CacheDamagedError, ImageError
+from clipcache.errors import CacheDamagedError, ImageError, SourceError
 from clipcache.images.base import Source, Stamp
 from clipcache.images.decode import decode
-from clipcache.listing import find_work, hash_keys, merge_names, write_listing
+from clipcache.images.files import NOT_FOUND
+from clipcache.listing import (
+    find_work,
+    hash_keys,
+    merge_names,
+    refuse_forgotten_split,
+    write_listing,
+)
 from clipcache.text import DEFAULT_TEMPLATES, check_templates, encode_names
 
 AHEAD = 2
@@ -51,6 +59,8 @@ class EmbedOptions:
     """Images a unit of work, for a new cache: what a crash can cost."""
     strict: bool = False
     """Stop at the first image that cannot be used."""
+    keep_held_out: bool = False
+    """Refuse a source that holds nothing out where that would empty the test split."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +80,11 @@ class EmbedSummary:
     """Time spent on the images, without listing and without loading the encoder."""
     failures: tuple[str, ...]
     """The first ten failed images, each "key: reason"."""
+    pool: int
+    """Images of the whole cache that may be labelled; like the next two, without failed ones."""
+    test: int
+    """Images that are held out to measure accuracy."""
+    unlabelled: int
 
 
 class Task(NamedTuple):
@@ -103,13 +118,16 @@ def embed(
     New images get new rows, changed ones are encoded again, all others are left alone. An image
     that cannot be used keeps its row and its reason.
 
-    Raises SourceError for a broken listing (before anything is written), ImageError for the first
-    unusable image with `options.strict`, and the CacheErrors of `CacheWriter.open`.
+    Raises SourceError for a broken listing or a forgotten split (before anything is written) and
+    where no image could be used (they keep their reasons), ImageError for the first unusable image
+    with `options.strict`, and the CacheErrors of `CacheWriter.open`.
     """
     check_templates(options.templates)
     found = source.class_names()
     hashes = hash_keys(source)
     with CacheWriter.open(path, encoder.identity, chunk_rows=options.chunk_rows) as writer:
+        if options.keep_held_out:
+            refuse_forgotten_split(writer.cache, source, hashes)
         names = _write_text(writer, encoder, found, options.templates)
         listed = write_listing(writer, source, names, hashes)
         work = list(find_work(writer, source, listed))
@@ -118,6 +136,9 @@ def embed(
         seconds = time.perf_counter() - began
         failed = np.flatnonzero(writer.cache.read("state") == State.FAILED)
         failures = tuple(_failure(writer.cache, row) for row in failed[:10].tolist())
+        pool, test, unlabelled = count_usable(writer.cache)
+        if not pool + test:
+            _refuse_all(failures[0], writer.cache.read("reason"))
     processed = sum(len(rows) for _, rows in work)
     return EmbedSummary(
         images=len(hashes),
@@ -127,7 +148,17 @@ def embed(
         gone=int((~listed).sum()),
         seconds=seconds,
         failures=failures,
+        pool=pool,
+        test=test,
+        unlabelled=unlabelled,
     )
+
+
+def _refuse_all(first: str, reasons: npt.NDArray[Any]) -> None:
+    """Raise SourceError: all images have failed."""
+    lost = (reasons == NOT_FOUND).all()
+    hint = "; do --root and --path-pattern lead to the files?" if lost else ""
+    raise SourceError(f"none of the {len(reasons)} images can be used, the first is {first}{hint}")
 
 
 def _write_text(

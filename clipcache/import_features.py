@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from clipcache.cache.info import count_usable
 from clipcache.cache.layout import CHUNK_ROWS, State, seal_text
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
@@ -23,7 +24,7 @@ from clipcache.embed import EmbedSummary, Progress
 from clipcache.encoders.base import Identity
 from clipcache.errors import CacheDamagedError, CacheError, ImageError, SourceError
 from clipcache.images.base import MISSING, Source
-from clipcache.listing import hash_keys, merge_names, write_listing
+from clipcache.listing import hash_keys, merge_names, refuse_forgotten_split, write_listing
 from clipcache.text import LabelText
 from clipcache.vectors.base import Raw, VectorSet
 from clipcache.vectors.unit import faults, unit_rows
@@ -45,6 +46,8 @@ class ImportOptions:
     """Rows a unit of work, for a new cache: what a crash can cost."""
     strict: bool = False
     """Stop at the first row that cannot be used."""
+    keep_held_out: bool = False
+    """Refuse a source that holds nothing out where that would empty the test split."""
 
 
 def import_features(
@@ -58,9 +61,9 @@ def import_features(
     A row that cannot be used keeps its place and its reason. Into a cache that has the same vectors
     nothing is written but what a kill cut off, or what changed of labels, splits and text.
 
-    Raises, before anything is written: SourceError where a key is there twice or no row can be
-    used, ImageError for the first unusable row with `options.strict`, and the CacheErrors of
-    `CacheWriter.open`, CacheIdentityError for other vectors among them.
+    Raises, before anything is written: SourceError where a key is there twice, a split was
+    forgotten or no row can be used, ImageError for the first unusable row with `options.strict`,
+    and the CacheErrors of `CacheWriter.open`, CacheIdentityError for other vectors among them.
     """
     weights = _survey(found, options.strict)
     hashes = hash_keys(found.rows)
@@ -78,6 +81,8 @@ def import_features(
     )
     with CacheWriter.open(path, identity, chunk_rows=options.chunk_rows) as writer:
         _check_keys(writer.cache, found.rows)
+        if options.keep_held_out:
+            refuse_forgotten_split(writer.cache, found.rows, hashes)
         names = _write_text(writer, found, options.logit_scale)
         write_listing(writer, found.rows, names, hashes)
         began = time.perf_counter()
@@ -85,6 +90,7 @@ def import_features(
         seconds = time.perf_counter() - began
         failed = np.flatnonzero(writer.cache.read("state") == State.FAILED)
         failures = tuple(_failure(writer.cache, row) for row in failed[:10].tolist())
+        pool, test, unlabelled = count_usable(writer.cache)
     return EmbedSummary(
         images=found.n,
         processed=processed,
@@ -93,6 +99,9 @@ def import_features(
         gone=0,
         seconds=seconds,
         failures=failures,
+        pool=pool,
+        test=test,
+        unlabelled=unlabelled,
     )
 
 

@@ -8,9 +8,10 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 from scipy.special import softmax
 from threadpoolctl import threadpool_limits
 
@@ -101,7 +102,8 @@ class Learner:
     def close(self, history: History) -> Closed:
         """Fit and evaluate on all batches, then choose the next one.
 
-        Raises RunError where the head is to go on from one that is no weight matrix.
+        Raises RunError where the head is to go on from one that is no weight matrix, and where the
+        strategy breaks its promise.
         """
         number = len(history.batches) - 1
         began = time.perf_counter()
@@ -180,10 +182,33 @@ class Learner:
             size = min(self.config.subsample, len(pool.unlabeled))
             rng = self._rng(SUBSAMPLE, number)
             pool = pool.restrict(rng.choice(pool.unlabeled, size=size, replace=False))
-        return self._strategy.select(pool, self.config.batch, rng=self._rng(SELECTION, number))
+        rng = self._rng(SELECTION, number)
+        rows = np.asarray(self._strategy.select(pool, self.config.batch, rng=rng))
+        wrong = _fault(rows, self.config.batch, pool.unlabeled)
+        if wrong:
+            raise RunError(
+                f"the strategy {self.config.strategy} chose {wrong}: expected {self.config.batch} "
+                "different unlabelled rows of the cache"
+            )
+        return rows.astype(np.int64, copy=False)
 
     def _rng(self, purpose: int, number: int) -> np.random.Generator:
         return np.random.default_rng((self.config.seed, purpose, number))
+
+
+def _fault(rows: npt.NDArray[Any], budget: int, unlabeled: RowIds) -> str | None:
+    """Return what is wrong with the choice of a strategy; None where it is a batch."""
+    if rows.shape != (budget,) or rows.dtype.kind not in "iu":
+        return f"{rows.dtype} of shape {rows.shape}"
+    values, counts = np.unique(rows, return_counts=True)
+    if len(values) < budget:
+        return f"row {values[counts > 1][0]} more than once"
+    # A search for each chosen row: a set of all unlabelled ones would cost more than the scores.
+    places = np.searchsorted(unlabeled, rows)
+    strange = rows[unlabeled[np.minimum(places, len(unlabeled) - 1)] != rows]
+    if len(strange):
+        return f"row {strange[0]}, which is not among the {len(unlabeled)} unlabelled rows it has"
+    return None
 
 
 def _without(pool: RowIds, rows: RowIds) -> RowIds:

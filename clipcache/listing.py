@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from clipcache.arrays import RowIds
 from clipcache.cache.layout import LISTING, State
+from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.errors import SourceError
 from clipcache.images.base import SPLITS, Item, Source, Stamp
@@ -44,6 +45,23 @@ def hash_keys(source: Source) -> Hashes:
 def merge_names(known: Sequence[str], found: Sequence[str]) -> tuple[str, ...]:
     """Return the known class names with new ones behind, so that stored indices stay true."""
     return (*known, *(name for name in found if name not in set(known)))
+
+
+def refuse_forgotten_split(cache: EmbeddingCache, source: Source, hashes: Hashes) -> None:
+    """Raise SourceError where a source that holds nothing out lists what the cache holds out.
+
+    `hashes` are those of `hash_keys(source)`.
+    """
+    listing = cache.listing()
+    held_out = listing["key"][listing["split"] == SPLITS.index("test")]
+    known = np.fromiter((_hash(key) for key in held_out), dtype=np.uint64, count=len(held_out))
+    moved = int(np.isin(known, hashes).sum())
+    if moved and not any(item.split == "test" for item in source):
+        raise SourceError(
+            f"{cache.path} holds {moved} images out to measure accuracy, and without --split they "
+            "would all come to the pool; give --split as before, such as --split random:0.2, or "
+            "--split none if that is meant"
+        )
 
 
 def write_listing(

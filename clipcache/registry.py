@@ -26,10 +26,16 @@ def names(room: str) -> tuple[str, ...]:
 def load(room: str, name: str) -> type[Any]:
     """Return the class of one plug-in: the first name in its module's `__all__`.
 
-    Raises UnknownNameError listing the choices.
+    Raises UnknownNameError listing the choices, or where the file lacks its class.
     """
     if name not in names(room):
         raise UnknownNameError(f"no {room} called {name!r}; there are: {', '.join(names(room))}")
     module = import_module(f"clipcache.{room}.{name}")
-    plugin: type[Any] = getattr(module, module.__all__[0])
+    promised = getattr(module, "__all__", ())
+    if not promised or not hasattr(module, promised[0]):
+        found = f"names {promised[0]!r}, which is not there" if promised else "names nothing"
+        raise UnknownNameError(
+            f"{room}/{name}.py has no class: its __all__ {found}; put the class's name first in it"
+        )
+    plugin: type[Any] = getattr(module, promised[0])
     return plugin

@@ -3,6 +3,7 @@
 One state machine for every driver (replayed labels, people); all of its state is in its folder.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -89,8 +90,28 @@ class Run:
         """Return in words why no more labels are asked for; None while there is more to do."""
         return why_stop(self.store.rounds(), self.config.stop, self.config.rounds)
 
-    def record(self, rows: RowIds, labels: Labels, *, annotator: str, source: str) -> None:
-        """Store labels for proposed rows; they are on disk when the call returns."""
+    def record(
+        self,
+        rows: RowIds | Sequence[int],
+        labels: Labels | Sequence[int],
+        *,
+        annotator: str,
+        source: str,
+    ) -> None:
+        """Store labels for proposed rows; they are on disk when the call returns.
+
+        Raises RunError, and stores none of them, unless each row was proposed and has one class.
+        """
+        rows, labels = np.ravel(rows), np.ravel(labels)
+        if len(rows) != len(labels):
+            raise RunError(
+                f"{len(rows)} rows, but {len(labels)} labels: expected one label for each row"
+            )
+        if len(labels) and labels.dtype.kind not in "iu":
+            raise RunError(
+                f"labels of type {labels.dtype}: expected whole numbers from 0 to "
+                f"{len(self.data.names) - 1}, the places of the class names"
+            )
         batches = self.store.batches()
         round_of = {row: r for r, batch in enumerate(batches) for row in batch.tolist()}
         for row, label in zip(rows.tolist(), labels.tolist(), strict=True):

@@ -21,6 +21,7 @@ from clipcache.heads.base import Head, names_known
 from clipcache.starts import start_size
 
 FORMAT = 2
+AGAIN = "run `clipcache embed` or `clipcache import` again"
 
 
 @dataclass(frozen=True)
@@ -133,24 +134,28 @@ def check(config: RunConfig, data: Dataset) -> None:
             f"--head-start continue goes on from weights, and --head {config.head} has others; "
             "give fresh, or another head"
         )
-    if not data.names:
+    if not (data.labels >= 0).any():
         raise RunError(
-            "the cache has no class names; embed again with labels, or --labels names.txt"
+            "the cache has no labels: loop and compare replay labels that are there; "
+            f"{AGAIN} with classes: as folders, in a --label-column, or beside the vectors"
         )
     needs_text = getattr(recipe, "needs_text", Head.needs_text)
     if needs_text and not names_known(data.text, len(data.names)).any():
         raise RunError(
             f"--head {config.head} needs vectors of class names, but the cache has none; give "
-            "a head that does without, as auto, or embed again with --labels names.txt"
+            f"a head that does without, as auto, or {AGAIN} with class names"
         )
     test = data.test[data.labels[data.test] >= 0]
     if not len(test):
         raise RunError(
             "the cache holds no labelled test images to measure accuracy on; "
-            "embed again with --split random:0.2, say"
+            f"{AGAIN} with --split random:0.2, say"
         )
     if config.eval_size is not None and not 1 <= config.eval_size <= len(test):
-        raise RunError(f"--eval-size {config.eval_size}, but there are {len(test)} test images")
+        raise RunError(
+            f"--eval-size {config.eval_size}, but there are {len(test)} test images; give fewer, "
+            "or leave it out to measure on all"
+        )
     pool = data.pool[data.labels[data.pool] >= 0]
     first = start_size(config.init, data.labels[pool], data.names)
     wanted = first + config.batch * config.rounds

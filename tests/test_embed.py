@@ -71,7 +71,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_every_row_is_what_the_encoder_says_of_its_image(root: Path, path: Path) -> None:
     summary, cache = run(root, path)
-    assert replace(summary, seconds=0.0) == EmbedSummary(21, 21, 0, 0, 0, 0.0, ())
+    assert replace(summary, seconds=0.0) == EmbedSummary(21, 21, 0, 0, 0, 0.0, (), 21, 0, 4)
     assert cache.keys().tolist() == [item.key for item in Folder(root)]
     assert class_of(cache) == {item.key: item.label for item in Folder(root)}
     check_vectors(root, cache)

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from types import ModuleType
 
 import pytest
 
@@ -33,6 +34,19 @@ def test_an_unknown_name_lists_the_choices(name: str) -> None:
     assert repr(name) in str(caught.value)
     for choice in registry.names("strategies"):
         assert choice in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [{}, {"__all__": []}, {"__all__": ["Margn"]}])
+def test_a_file_without_the_class_that_it_promises_is_named(
+    content: dict[str, list[str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    module = ModuleType("clipcache.strategies.margin")
+    vars(module).update(content)
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    with pytest.raises(UnknownNameError, match=r"strategies/margin\.py .*__all__") as caught:
+        registry.load("strategies", "margin")
+    assert "\n" not in str(caught.value)
+    assert all(repr(name) in str(caught.value) for name in content.get("__all__", []))
 
 
 def test_listing_imports_nothing_and_loading_only_one_file() -> None:

@@ -103,6 +103,32 @@ def test_what_was_not_asked_cannot_be_answered(run: Run) -> None:
     assert run.store.current() == {}
 
 
+def test_labels_may_be_lists(run: Run) -> None:
+    batch = run.propose().tolist()
+    run.record(batch, [1] * len(batch), annotator="a", source="s")
+    assert run.store.current() == dict.fromkeys(batch, 1)
+    run.record([], [], annotator="a", source="s")
+    run.record(batch[:1], np.array([[2]]), annotator="a", source="s")
+    assert run.store.current()[batch[0]] == 2
+
+
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        ([1, 2], "3 rows, but 2 labels: expected one label for each row"),
+        ([1, 2, 3, 4], "3 rows, but 4 labels"),
+        (["coat", "hat", "hat"], "labels of type <U4: expected whole numbers from 0 to 7"),
+        ([0.5, 1, 2], "labels of type float64: expected whole numbers"),
+    ],
+)
+def test_labels_that_do_not_fit_their_rows_are_refused(
+    run: Run, labels: list[Any], words: str
+) -> None:
+    with pytest.raises(RunError, match=words):
+        run.record(run.propose()[:3], labels, annotator="a", source="s")
+    assert run.store.current() == {}
+
+
 def test_rounds_hold_what_the_saved_heads_say(run: Run) -> None:
     rounds = replay(run)
     assert [r.round for r in rounds] == [0, 1, 2, 3]
@@ -286,7 +312,7 @@ def test_an_unfinished_cache_is_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "run").exists()
 
 
-def test_a_cache_without_class_names_is_refused(tmp_path: Path) -> None:
+def test_a_cache_without_labels_is_refused(tmp_path: Path) -> None:
     values = columns(20, 1)
     values["label"][:] = -1
     with CacheWriter.open(tmp_path / "cache", identity(), chunk_rows=CHUNK_ROWS) as writer:
@@ -294,7 +320,7 @@ def test_a_cache_without_class_names_is_refused(tmp_path: Path) -> None:
         for part, names in PARTS.items():
             writer.commit(part, 0, {name: values[name] for name in names})
     cache = EmbeddingCache.open(tmp_path / "cache")
-    assert "no class names" in refused(tmp_path / "run", CONFIG, cache)
+    assert "the cache has no labels" in refused(tmp_path / "run", CONFIG, cache)
 
 
 def test_a_cache_without_labelled_test_images_is_refused(

@@ -10,6 +10,14 @@ from clipcache.cache.reader import EmbeddingCache
 from clipcache.images.base import SPLITS
 
 
+def count_usable(cache: EmbeddingCache) -> tuple[int, int, int]:
+    """Return how many embedded images are in the pool and held out, and how many have no label."""
+    done = cache.read("state") == State.DONE
+    labels, splits = cache.read("label")[done], cache.read("split")[done]
+    pool, test = (int((splits == code).sum()) for code in range(len(SPLITS)))
+    return pool, test, int((labels < 0).sum())
+
+
 def describe(cache: EmbeddingCache) -> dict[str, Any]:
     """Return JSON-ready facts about a cache, finished or not."""
     listing, states = cache.listing(), cache.read("state")

@@ -26,6 +26,7 @@ from clipcache.errors import ClipcacheError, RunError
 from clipcache.learner import evaluation_rows
 from clipcache.processes import run_all
 from clipcache.run_folder import check
+from clipcache.starts import start_size
 
 Progress = Callable[[int, int], None]
 """Hears how many trials are finished, and of how many, each time that one is."""
@@ -83,12 +84,37 @@ def _checked(name: str, path: Path, plan: Plan) -> str:
     """Return the `data_key` of a cache; RunError unless every arm can work on it."""
     data = Dataset.load(EmbeddingCache.open(path))
     for arm in plan.arms:
-        for size in plan.eval_sizes:
-            try:
-                check(replace(arm.config, eval_size=size), data)
-            except ClipcacheError as error:
-                raise RunError(f"the arm {arm.name!r} cannot work on {name}: {error}") from error
+        try:
+            check(replace(arm.config, eval_size=None), data)
+        except ClipcacheError as error:
+            raise RunError(f"the arm {arm.name!r} cannot work on {name}: {error}") from error
+    _refuse_too_few(name, data, plan)
     return data_key(data)
+
+
+def _refuse_too_few(name: str, data: Dataset, plan: Plan) -> None:
+    """Raise RunError where there are fewer images than are to be measured on or sampled from.
+
+    An arm whose sample is the whole pool would be tested against its own twin.
+    """
+    test = len(evaluation_rows(data, 0, None))
+    for size in plan.eval_sizes:
+        if size is not None and size > test:
+            raise RunError(
+                f"{name} has {test} labelled test images, and {size} are to be measured on; give "
+                'fewer, or all: --eval-size all, in a plan eval_sizes = ["all"]'
+            )
+    labels = data.labels[data.pool]
+    labels = labels[labels >= 0]
+    for arm in plan.arms:
+        sample = arm.config.subsample
+        left = len(labels) - start_size(arm.config.init, labels, data.names)
+        if sample is not None and sample >= left and not arm.traditional:
+            raise RunError(
+                f"the arm {arm.name!r} would score the whole pool of {name} in every round: "
+                f"{sample} images are to be scored, and {left} are left after its start; give "
+                'fewer, or all: --pool full, in a plan pools = ["full"] or subsample = "full"'
+            )
 
 
 def _tasks(path: Path, data: str, plan: Plan) -> Iterator[Task]:

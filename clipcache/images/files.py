@@ -7,6 +7,8 @@ from pathlib import Path
 from clipcache.errors import ImageError
 from clipcache.images.base import MISSING, Stamp
 
+NOT_FOUND = "file not found"
+
 
 def stamp_file(root: Path, key: str) -> Stamp:
     """Return size and time of the file `key` below `root`, MISSING where it cannot be looked at."""
@@ -28,7 +30,7 @@ def read_file(root: Path, key: str) -> bytes:
         if stat.S_ISREG(os.stat(path).st_mode):
             return path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
-        raise ImageError("file not found") from None
+        raise ImageError(NOT_FOUND) from None
     except OSError as error:
         raise ImageError(f"cannot be read ({error.strerror})") from None
     except ValueError:

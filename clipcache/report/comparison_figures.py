@@ -158,7 +158,7 @@ class Figures:
         return dots(
             {"": found},
             styles(self.results.plan),
-            "times fewer labels",
+            "times fewer labels (0: never got there)",
             neutral=1,
             texts={
                 name: f"{saved.mean:.2f}x" if saved.mean else "never"

@@ -21,7 +21,7 @@ def pick_map(places: PoolMap) -> Figure:
             places.pool[:, 0], places.pool[:, 1], s=4, c=shade, alpha=0.35, lw=0, rasterized=True
         )
         axes.scatter(picks[:, 0], picks[:, 1], s=13, c="#1c1c1c", edgecolors="white", lw=0.5)
-        axes.set_title(f"{name}: {len(picks)}")
+        axes.set_title(f"{name}: {len(picks)} picks")
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_visible(False)
     return figure

@@ -14,15 +14,17 @@ COLORS = ("#0072b2", "#d55e00", "#666666", "#009e73", "#cc79a7")
 """Okabe and Ito's palette: told apart with any colour vision."""
 
 
-def save_learning_curve(rounds: Sequence[Round], path: Path, title: str) -> None:
-    """Write top-1 and top-5 accuracy against the number of labels as a PNG, whole or not at all."""
+def save_learning_curve(rounds: Sequence[Round], path: Path, title: str, *, classes: int) -> None:
+    """Write top-1 and top-5 accuracy against the number of labels as a PNG, whole or not at all.
+
+    With five `classes` or fewer the right one is always among five, so top-1 stands alone.
+    """
     labels = [r.labels for r in rounds]
+    top1 = ("top-1", [100 * r.top1 for r in rounds], COLORS[0])
+    top5 = ("top-5", [100 * r.top5 for r in rounds], COLORS[1])
     with manner():
         figure, axes = _figure("accuracy on test images, %")
-        for name, values, color in (
-            ("top-5", [100 * r.top5 for r in rounds], COLORS[1]),
-            ("top-1", [100 * r.top1 for r in rounds], COLORS[0]),
-        ):
+        for name, values, color in (top5, top1) if classes > 5 else (top1,):
             axes.plot(labels, values, "o-", ms=4, color=color, label=name)
         axes.set_title(title)
         axes.legend(frameon=False, loc="lower right")

@@ -9,7 +9,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import pytest
 from click.testing import CliRunner
@@ -26,6 +26,7 @@ from clipcache.comparison.summary import Summary
 from clipcache.run_folder import RunConfig
 from clipcache.stats import Interval
 from tests.cli.conftest import Cli
+from tests.synthetic import write_cache
 
 FAST = ("--head", "linear", "--init", "stratified:1", "--batch", 2, "--rounds", 2)
 
@@ -151,6 +152,15 @@ def test_what_cannot_work_is_refused_in_one_line(
     (tmp_path / "plan.toml").write_text("colour = 3\n")
     for options, words in (
         ((*FAST, "--rounds", 900), "error: the arm 'default' cannot work on cache: 900 rounds"),
+        (("--preset", "report", "--eval-size", 117), "117 are to be measured"),
+        ((*FAST, "--eval-size", 117), "has 116 labelled test images, and 117 are to be measured"),
+        ((*FAST, "--eval-size", 117), 'or all: --eval-size all, in a plan eval_sizes = ["all"]'),
+        (("--preset", "report"), "has 116 labelled test images, and 200 are to be measured"),
+        ((*FAST, "--pool", 457), "the arm 'default' would score the whole pool of cache in every "),
+        (
+            (*FAST, "--pool", 457),
+            "round: 457 images are to be scored, and 457 are left after its start; give ",
+        ),
         (("--baseline", "mine"), "error: no arm is called 'mine'; there are: defaults"),
         (("--plan", tmp_path / "plan.toml"), "unknown key 'colour'; known: strategies"),
         (("--plan", tmp_path / "none.toml"), "none.toml cannot be read"),
@@ -160,6 +170,37 @@ def test_what_cannot_work_is_refused_in_one_line(
         assert words in result.err
         assert result.err.count("\n") == 1, result.err
         assert not (tmp_path / "out").exists()
+
+
+@pytest.fixture
+def begun(monkeypatch: pytest.MonkeyPatch) -> str:
+    """What a comparison says that has refused nothing, as no trial is made here."""
+    stop = Mock(side_effect=OSError("it began"))
+    monkeypatch.setattr("clipcache.comparison.run.run_all", stop)
+    return "error: it began\n"
+
+
+def test_the_way_out_that_a_small_pool_is_told_works(cli: Cli, tmp_path: Path, begun: str) -> None:
+    cache, out = write_cache(tmp_path / "cache", 300).path, tmp_path / "out"
+    line = cli("compare", cache, out, "--rounds", 2)
+    assert line.code == 1
+    assert "the arm 'margin of 300, linear' would score the whole pool" in line.err
+    assert 'give fewer, or all: --pool full, in a plan pools = ["full"]' in line.err
+    assert not out.exists()
+    assert cli("compare", cache, out, "--rounds", 2, "--pool", "full").err.endswith(begun)
+
+
+def test_a_sample_just_below_what_is_left_is_one(
+    cli: Cli, finished_cache: EmbeddingCache, tmp_path: Path, begun: str
+) -> None:
+    (tmp_path / "plan.toml").write_text(
+        "rounds = 1\nbatch = 2\n"  # of a pool of 465
+        "[[arm]]\nname = 'sampled'\nhead = 'linear'\ninit = 'random:8'\nsubsample = 456\n"
+        "[[arm]]\nname = 'none'\ninit = 'random:8'\nsubsample = 999\ntraditional = true\n"
+    )
+    plan = ("--plan", tmp_path / "plan.toml")
+    result = cli("compare", finished_cache.path, tmp_path / "out", *plan)
+    assert result.err.endswith(begun), result.err
 
 
 def test_arms_without_a_choice_have_a_page_without_a_map(

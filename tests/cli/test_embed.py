@@ -1,11 +1,18 @@
 import json
+import re
 from pathlib import Path
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
+import pytest
+
+from clipcache.arrays import Vectors
 from clipcache.cache import EmbeddingCache
 from clipcache.embed import EmbedOptions, EmbedSummary
+from clipcache.encoders.base import Pixels
+from clipcache.encoders.openclip import OpenClip
 from tests.cli.conftest import TINY, Cli
-from tests.pictures import hostile, tree
+from tests.cli.test_errors import refused
+from tests.pictures import folder, hostile, save, tree
 
 
 def test_a_folder_becomes_a_cache(cli: Cli, photos: Path, tmp_path: Path) -> None:
@@ -69,7 +76,7 @@ def test_random_weights_are_warned_of(cli: Cli, photos: Path, tmp_path: Path) ->
 
 
 def test_options_arrive_as_they_were_given(cli: Cli, photos: Path, tmp_path: Path) -> None:
-    summary = EmbedSummary(1, 1, 0, 0, 0, 1.0, ())
+    summary = EmbedSummary(1, 1, 0, 0, 0, 1.0, (), 1, 0, 0)
     options = ("--template", "a {}", "--template", "the {}", "--workers", 3, "--strict")
     with patch("clipcache.embed.embed", autospec=True, return_value=summary) as called:
         assert cli("embed", photos, tmp_path / "c", *TINY, *options).code == 0
@@ -77,4 +84,90 @@ def test_options_arrive_as_they_were_given(cli: Cli, photos: Path, tmp_path: Pat
     assert len(list(source)) == 21
     assert encoder.identity.model == "clipcache-tiny"
     assert path == tmp_path / "c"
-    assert given == EmbedOptions(("a {}", "the {}"), 5, 3, 8, strict=True)
+    assert given == EmbedOptions(("a {}", "the {}"), 5, 3, 8, strict=True, keep_held_out=True)
+
+
+def test_the_last_line_counts_what_the_cache_has(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    (photos / "hat" / "bad.jpg").write_text("no picture")
+    result = cli("embed", photos, tmp_path / "cache", *TINY, "--split", "random:0.4")
+    cache = EmbeddingCache.open(tmp_path / "cache")
+    pool, test = (len(cache.rows(split)) for split in ("pool", "test"))
+    assert pool + test == 21
+    last = result.out.splitlines()[-1]
+    assert last == f"the cache has {pool} images in the pool and {test} held out; 4 have no label"
+
+
+SPLIT = ("--split", "random:0.4")
+
+
+def test_what_was_held_out_comes_to_the_pool_only_if_somebody_says_so(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    assert cli("embed", photos, cache, *TINY, *SPLIT).code == 0
+    held_out = len(EmbeddingCache.open(cache).rows("test"))
+    folder(photos, {"belt": 2}, seed=500)  # a new class is not written either
+    before = tree(cache)
+    words = rf"holds {held_out} images out .* --split as before, .*, or --split none"
+    refused(cli("embed", photos, cache, *TINY), words)
+    assert tree(cache) == before
+    assert cli("embed", photos, cache, *TINY, *SPLIT).code == 0
+    assert len(EmbeddingCache.open(cache).rows("test")) >= held_out
+    assert cli("embed", photos, cache, *TINY, "--split", "none").code == 0
+    assert len(EmbeddingCache.open(cache).rows("test")) == 0
+    assert cli("embed", photos, cache, *TINY).code == 0
+
+
+def test_other_images_may_join_a_cache_without_a_split(
+    cli: Cli, photos: Path, tmp_path: Path
+) -> None:
+    cache = tmp_path / "cache"
+    assert cli("embed", photos, cache, *TINY, *SPLIT).code == 0
+    held_out = EmbeddingCache.open(cache).rows("test")
+    others = folder(tmp_path / "others", {"belt": 3}, seed=500)
+    assert cli("embed", others, cache, *TINY).code == 0
+    assert EmbeddingCache.open(cache).rows("test").tolist() == held_out.tolist()
+
+
+@pytest.mark.parametrize("missing", [True, False])
+def test_no_image_that_can_be_used_is_an_error(cli: Cli, tmp_path: Path, missing: bool) -> None:
+    table, cache = tmp_path / "table.csv", tmp_path / "cache"
+    table.write_text("path\na.jpg\nb.jpg\n")
+    if not missing:
+        (tmp_path / "a.jpg").write_text("no picture")
+    reason = "file not found; do --root and --path-pattern lead" if missing else "not an image"
+    for options in ((), ("--json",)):  # and again, when there is nothing more to do
+        result = cli("embed", table, cache, *TINY, *options)
+        *_, line = result.err.splitlines()  # the bar may stand above it
+        assert (result.code, result.out) == (1, "")
+        assert re.match(rf"error: none of the 2 images .* a\.jpg: {reason}", line), line
+        assert ("--root" in line) == missing
+    (tmp_path / "b.jpg").write_bytes(save(tmp_path / "b.png", 1).read_bytes())
+    assert cli("embed", table, cache, *TINY).code == 0
+
+
+def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
+    cli: Cli, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    encode = OpenClip.encode_images
+    monkeypatch.setattr(OpenClip, "load", Mock(side_effect=KeyboardInterrupt))
+    early = cli("embed", photos, cache, *TINY)
+    assert (early.code, early.out) == (130, "")
+    assert early.err == "stopped; run the same command again to go on\n"
+    monkeypatch.undo()
+    calls = iter([encode, encode, encode])  # batches of 5 in chunks of 8
+
+    def stopped(self: OpenClip, pixels: Pixels) -> Vectors:
+        if (call := next(calls, None)) is None:
+            raise KeyboardInterrupt
+        return call(self, pixels)
+
+    monkeypatch.setattr(OpenClip, "encode_images", stopped)
+    late = cli("embed", photos, cache, *TINY)
+    assert (late.code, late.out) == (130, "")
+    words = "stopped: 8 of 21 images are kept; run the same command again to go on"
+    assert late.err.splitlines()[-1] == words
+    monkeypatch.undo()
+    again = cli("embed", photos, cache, *TINY, "--json")
+    assert json.loads(again.out)["unchanged"] == 8

@@ -205,7 +205,7 @@ def test_a_cache_that_does_not_fit_is_left_alone(
     spoil(path)
     before = tree(path)
     source = folder(tmp_path / "photos", {"coat": 3})
-    refused(cli("embed", source, path, *TINY), pattern)
+    refused(cli("embed", source, path, *TINY, "--split", "none"), pattern)
     assert tree(path) == before
     if case != "another encoder":
         line = cli("loop", path, tmp_path / "run", "--batch", 2, "--rounds", 1)
@@ -267,13 +267,22 @@ def test_runs_that_cannot_begin(cli: Cli, embedded: Path, tmp_path: Path, case: 
     assert not (tmp_path / "run").exists()
 
 
+NO_LABELS = "has no labels: .* replay labels .* `clipcache embed` or `clipcache import` again with"
+
+
 def test_caches_that_no_run_can_use(cli: Cli, tmp_path: Path) -> None:
     plain = folder(tmp_path / "plain", {"": 3})
     assert cli("embed", plain, tmp_path / "no labels", *TINY).code == 0
-    refused(loop(cli, tmp_path / "no labels", tmp_path / "run"), "no class names; embed again")
+    refused(loop(cli, tmp_path / "no labels", tmp_path / "run"), NO_LABELS)
+    named = ("--labels", table(tmp_path / "names.txt", "coat\n"))
+    assert cli("embed", plain, tmp_path / "no labels", *TINY, *named).code == 0
+    refused(loop(cli, tmp_path / "no labels", tmp_path / "run"), NO_LABELS)
     classes = folder(tmp_path / "classes", {"coat": 5, "hat": 5})
     assert cli("embed", classes, tmp_path / "no test", *TINY).code == 0
-    refused(loop(cli, tmp_path / "no test", tmp_path / "run"), "no labelled test images .* --split")
+    refused(
+        loop(cli, tmp_path / "no test", tmp_path / "run"),
+        "no labelled test images .* `clipcache embed` or `clipcache import` again with --split",
+    )
     (classes / "coat" / "bad.jpg").write_text("x")
     shutil.copytree(tmp_path / "no test", tmp_path / "unfinished")
     strict = cli("embed", classes, tmp_path / "unfinished", *TINY, "--strict")

@@ -93,6 +93,17 @@ def test_bad_rows_are_counted_and_said(cli: Cli, tmp_path: Path) -> None:
     assert sorted(info["reasons"].values()) == [1, 10]
 
 
+def test_an_import_keeps_what_is_held_out_too(cli: Cli, tmp_path: Path) -> None:
+    features, option, labels = SOURCES["npy"](tmp_path)[:3]
+    command = ("import", features, tmp_path / "cache", option, labels)
+    assert cli(*command, "--split", "random:0.3").code == 0
+    before = tree(tmp_path / "cache")
+    refused(cli(*command), "images out .* give --split as before")
+    assert tree(tmp_path / "cache") == before
+    result = cli(*command, "--split", "none")
+    assert result.out.endswith("has 260 images in the pool and 0 held out; 0 have no label\n")
+
+
 def broken(path: Path, data: bytes = b"PK nonsense") -> Path:
     path.write_bytes(data)
     return path

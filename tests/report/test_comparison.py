@@ -108,6 +108,17 @@ def test_plots_name_every_arm_as_it_is(written: Written) -> None:
             assert {NASTY, "part", "random"} <= texts
 
 
+def test_plots_say_what_their_numbers_are(written: Written) -> None:
+    folder, _, results = written
+    for plot, words in (
+        ("labels-saved", {"times fewer labels (0: never got there)"}),
+        ("map", {f"{arm.name}: 5 picks" for arm in results.plan.arms}),
+    ):
+        for path in (folder / "plots").glob(f"*{plot}.svg"):
+            root = ElementTree.fromstring(path.read_text())
+            assert words <= {e.text for e in root.iter() if e.tag.endswith("text")}
+
+
 def rows_of(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as lines:
         return list(csv.DictReader(lines))

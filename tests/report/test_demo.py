@@ -10,7 +10,7 @@ from clipcache.embed import EmbedSummary
 from clipcache.labels import Round
 from clipcache.report.demo import FULL, RANDOM, SUBSAMPLE, DemoResult, Pick, write_page
 
-SUMMARY = EmbedSummary(100, 100, 0, 0, 0, 1.0, ())
+SUMMARY = EmbedSummary(100, 100, 0, 0, 0, 1.0, (), 70, 30, 0)
 
 
 def runs(*finals: float) -> list[list[Round]]:
