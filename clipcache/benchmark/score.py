@@ -39,8 +39,8 @@ LABELS = 220
 TESTED = 2000
 """Images that a round is measured on."""
 ROUNDS = {
-    "a round of margin": RunConfig(strategy="margin", head="linear"),
-    "a round of the defaults": RunConfig(),
+    "a round, margin": RunConfig(strategy="margin", head="linear"),
+    "a round, defaults": RunConfig(),
 }
 SECONDS = 12.0
 """About how long the turns of a case go on."""
