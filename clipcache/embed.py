@@ -37,6 +37,7 @@ from clipcache.listing import (
     hash_keys,
     merge_names,
     refuse_forgotten_split,
+    refuse_lost_files,
     write_listing,
 )
 from clipcache.text import DEFAULT_TEMPLATES, check_templates, encode_names
@@ -118,9 +119,9 @@ def embed(
     New images get new rows, changed ones are encoded again, all others are left alone. An image
     that cannot be used keeps its row and its reason.
 
-    Raises SourceError for a broken listing or a forgotten split (before anything is written) and
-    where no image could be used (they keep their reasons), ImageError for the first unusable image
-    with `options.strict`, and the CacheErrors of `CacheWriter.open`.
+    Raises SourceError for a broken listing, a forgotten split or files that are all gone (before
+    anything is written) and where no image could be used (they keep their reasons), ImageError for
+    the first unusable image with `options.strict`, and the CacheErrors of `CacheWriter.open`.
     """
     check_templates(options.templates)
     found = source.class_names()
@@ -128,6 +129,7 @@ def embed(
     with CacheWriter.open(path, encoder.identity, chunk_rows=options.chunk_rows) as writer:
         if options.keep_held_out:
             refuse_forgotten_split(writer.cache, source, hashes)
+        refuse_lost_files(writer.cache, source, hashes)
         names = _write_text(writer, encoder, found, options.templates)
         listed = write_listing(writer, source, names, hashes)
         work = list(find_work(writer, source, listed))

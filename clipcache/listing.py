@@ -17,7 +17,7 @@ from clipcache.cache.layout import LISTING, State
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.errors import SourceError
-from clipcache.images.base import SPLITS, Item, Source, Stamp
+from clipcache.images.base import MISSING, SPLITS, Item, Source, Stamp
 
 Hashes = npt.NDArray[np.uint64]
 
@@ -61,6 +61,22 @@ def refuse_forgotten_split(cache: EmbeddingCache, source: Source, hashes: Hashes
             f"{cache.path} holds {moved} images out to measure accuracy, and without --split they "
             "would all come to the pool; give --split as before, such as --split random:0.2, or "
             "--split none if that is meant"
+        )
+
+
+def refuse_lost_files(cache: EmbeddingCache, source: Source, hashes: Hashes) -> None:
+    """Raise SourceError where no file is left of all embedded images that a source lists.
+
+    A path that leads astray must not cost the vectors of a whole cache. `hashes` are those of
+    `hash_keys(source)`.
+    """
+    keys = cache.listing()["key"][cache.read("state") == State.DONE]
+    known = np.fromiter((_hash(key) for key in keys), dtype=np.uint64, count=len(keys))
+    listed = keys[np.isin(known, hashes)]
+    if len(listed) and all(source.stamp(key) == MISSING for key in listed):
+        raise SourceError(
+            f"none of the {len(listed)} images that {cache.path} has already is found any more, "
+            f"the first is {listed[0]}; do --root and --path-pattern lead to the files?"
         )
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from clipcache.arrays import Vectors
 from clipcache.cache import EmbeddingCache
+from clipcache.cache.layout import State
 from clipcache.embed import EmbedOptions, EmbedSummary
 from clipcache.encoders.base import Pixels
 from clipcache.encoders.openclip import OpenClip
@@ -127,6 +128,21 @@ def test_other_images_may_join_a_cache_without_a_split(
     others = folder(tmp_path / "others", {"belt": 3}, seed=500)
     assert cli("embed", others, cache, *TINY).code == 0
     assert EmbeddingCache.open(cache).rows("test").tolist() == held_out.tolist()
+
+
+def test_a_path_that_leads_astray_costs_no_vector(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    table, cache = tmp_path / "table.csv", tmp_path / "cache"
+    files = sorted(p.relative_to(photos).as_posix() for p in photos.rglob("*") if p.is_file())
+    table.write_text("\n".join(["path", *files]))
+    assert cli("embed", table, cache, *TINY, "--root", photos).code == 0
+    before = tree(cache)
+    refused(
+        cli("embed", table, cache, *TINY, "--root", tmp_path), f"none of the {len(files)} .* --root"
+    )
+    assert tree(cache) == before
+    (photos / files[0]).unlink()  # one that is gone is none of that
+    assert cli("embed", table, cache, *TINY, "--root", photos).code == 0
+    assert (EmbeddingCache.open(cache).read("state") == State.FAILED).tolist().count(True) == 1
 
 
 @pytest.mark.parametrize("missing", [True, False])
