@@ -35,6 +35,7 @@ from clipcache.images.files import NOT_FOUND
 from clipcache.listing import (
     find_work,
     hash_keys,
+    match,
     merge_names,
     refuse_forgotten_split,
     refuse_lost_files,
@@ -127,29 +128,39 @@ def embed(
     found = source.class_names()
     hashes = hash_keys(source)
     with CacheWriter.open(path, encoder.identity, chunk_rows=options.chunk_rows) as writer:
+        known = match(writer.cache, hashes)
         if options.keep_held_out:
-            refuse_forgotten_split(writer.cache, source, hashes)
-        refuse_lost_files(writer.cache, source, hashes)
+            refuse_forgotten_split(writer.cache, source, known)
+        refuse_lost_files(writer.cache, source, known)
         names = _write_text(writer, encoder, found, options.templates)
-        listed = write_listing(writer, source, names, hashes)
+        listed = write_listing(writer, source, names, known)
         work = list(find_work(writer, source, listed))
         began = time.perf_counter()
         _encode(writer, source, encoder, options, work, progress)
         seconds = time.perf_counter() - began
-        failed = np.flatnonzero(writer.cache.read("state") == State.FAILED)
-        failures = tuple(_failure(writer.cache, row) for row in failed[:10].tolist())
-        pool, test, unlabelled = count_usable(writer.cache)
-        if not pool + test:
-            _refuse_all(failures[0], writer.cache.read("reason"))
-    processed = sum(len(rows) for _, rows in work)
+        processed = sum(len(rows) for _, rows in work)
+        summary = summarise(
+            writer.cache, len(hashes), processed, gone=int((~listed).sum()), seconds=seconds
+        )
+        if not summary.pool + summary.test:
+            _refuse_all(summary.failures[0], writer.cache.read("reason"))
+    return summary
+
+
+def summarise(
+    cache: EmbeddingCache, images: int, processed: int, *, gone: int, seconds: float
+) -> EmbedSummary:
+    """Return what was done, and what the cache holds now."""
+    failed = np.flatnonzero(cache.read("state") == State.FAILED)
+    pool, test, unlabelled = count_usable(cache)
     return EmbedSummary(
-        images=len(hashes),
+        images=images,
         processed=processed,
-        unchanged=len(hashes) - processed,
+        unchanged=images - processed,
         failed=len(failed),
-        gone=int((~listed).sum()),
+        gone=gone,
         seconds=seconds,
-        failures=failures,
+        failures=tuple(_failure(cache, row) for row in failed[:10].tolist()),
         pool=pool,
         test=test,
         unlabelled=unlabelled,

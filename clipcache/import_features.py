@@ -16,15 +16,20 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from clipcache.cache.info import count_usable
 from clipcache.cache.layout import CHUNK_ROWS, State, seal_text
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
-from clipcache.embed import EmbedSummary, Progress
+from clipcache.embed import EmbedSummary, Progress, summarise
 from clipcache.encoders.base import Identity
 from clipcache.errors import CacheDamagedError, CacheError, ImageError, SourceError
 from clipcache.images.base import MISSING, Source
-from clipcache.listing import hash_keys, merge_names, refuse_forgotten_split, write_listing
+from clipcache.listing import (
+    hash_keys,
+    match,
+    merge_names,
+    refuse_forgotten_split,
+    write_listing,
+)
 from clipcache.text import LabelText
 from clipcache.vectors.base import Raw, VectorSet
 from clipcache.vectors.unit import faults, unit_rows
@@ -81,28 +86,15 @@ def import_features(
     )
     with CacheWriter.open(path, identity, chunk_rows=options.chunk_rows) as writer:
         _check_keys(writer.cache, found.rows)
+        known = match(writer.cache, hashes)
         if options.keep_held_out:
-            refuse_forgotten_split(writer.cache, found.rows, hashes)
+            refuse_forgotten_split(writer.cache, found.rows, known)
         names = _write_text(writer, found, options.logit_scale)
-        write_listing(writer, found.rows, names, hashes)
+        write_listing(writer, found.rows, names, known)
         began = time.perf_counter()
         processed = _write_rows(writer, found, progress)
         seconds = time.perf_counter() - began
-        failed = np.flatnonzero(writer.cache.read("state") == State.FAILED)
-        failures = tuple(_failure(writer.cache, row) for row in failed[:10].tolist())
-        pool, test, unlabelled = count_usable(writer.cache)
-    return EmbedSummary(
-        images=found.n,
-        processed=processed,
-        unchanged=found.n - processed,
-        failed=len(failed),
-        gone=0,
-        seconds=seconds,
-        failures=failures,
-        pool=pool,
-        test=test,
-        unlabelled=unlabelled,
-    )
+        return summarise(writer.cache, found.n, processed, gone=0, seconds=seconds)
 
 
 def _survey(found: VectorSet, strict: bool) -> str:
@@ -204,8 +196,3 @@ def _columns(rows: Raw) -> dict[str, npt.NDArray[Any]]:
         "state": np.where(good, State.DONE, State.FAILED).astype(np.int8),
         "reason": reasons,
     }
-
-
-def _failure(cache: EmbeddingCache, row: int) -> str:
-    one = slice(row, row + 1)
-    return f"{cache.read('key', one)[0]}: {cache.read('reason', one)[0]}"

@@ -7,7 +7,7 @@ million images still fits in memory.
 import hashlib
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -47,15 +47,39 @@ def merge_names(known: Sequence[str], found: Sequence[str]) -> tuple[str, ...]:
     return (*known, *(name for name in found if name not in set(known)))
 
 
-def refuse_forgotten_split(cache: EmbeddingCache, source: Source, hashes: Hashes) -> None:
-    """Raise SourceError where a source that holds nothing out lists what the cache holds out.
+class Match(NamedTuple):
+    """Which images of a source a cache has already, and in which rows."""
 
-    `hashes` are those of `hash_keys(source)`.
-    """
+    hashes: Hashes
+    """(images,) of `hash_keys`."""
+    row_of: RowIds
+    """(images,) the row of each image that is not new."""
+    is_new: npt.NDArray[np.bool_]
+    """(images,)"""
+    listing: dict[str, npt.NDArray[Any]]
+    """The columns of the cache; `write_listing` brings them up to date."""
+    listed: npt.NDArray[np.bool_]
+    """(rows,) which of the cache's rows the source lists."""
+
+
+def match(cache: EmbeddingCache, hashes: Hashes) -> Match:
+    """Find the images of a source, by their `hash_keys`, among the rows of a cache."""
+    old = cache.n
     listing = cache.listing()
-    held_out = listing["key"][listing["split"] == SPLITS.index("test")]
-    known = np.fromiter((_hash(key) for key in held_out), dtype=np.uint64, count=len(held_out))
-    moved = int(np.isin(known, hashes).sum())
+    known = np.fromiter((_hash(key) for key in listing["key"]), dtype=np.uint64, count=old)
+    order = np.argsort(known)
+    place = np.searchsorted(known, hashes, sorter=order)
+    place[place == old] = 0
+    row_of = order[place] if old else place
+    is_new = known[row_of] != hashes if old else np.ones(len(hashes), dtype=bool)
+    listed = np.zeros(old, dtype=bool)
+    listed[row_of[~is_new]] = True
+    return Match(hashes, row_of, is_new, listing, listed)
+
+
+def refuse_forgotten_split(cache: EmbeddingCache, source: Source, found: Match) -> None:
+    """Raise SourceError where a source that holds nothing out lists what the cache holds out."""
+    moved = int((found.listed & (found.listing["split"] == SPLITS.index("test"))).sum())
     if moved and not any(item.split == "test" for item in source):
         raise SourceError(
             f"{cache.path} holds {moved} images out to measure accuracy, and without --split they "
@@ -64,65 +88,46 @@ def refuse_forgotten_split(cache: EmbeddingCache, source: Source, hashes: Hashes
         )
 
 
-def refuse_lost_files(cache: EmbeddingCache, source: Source, hashes: Hashes) -> None:
+def refuse_lost_files(cache: EmbeddingCache, source: Source, found: Match) -> None:
     """Raise SourceError where no file is left of all embedded images that a source lists.
 
-    A path that leads astray must not cost the vectors of a whole cache. `hashes` are those of
-    `hash_keys(source)`.
+    A path that leads astray must not cost the vectors of a whole cache.
     """
-    keys = cache.listing()["key"][cache.read("state") == State.DONE]
-    known = np.fromiter((_hash(key) for key in keys), dtype=np.uint64, count=len(keys))
-    listed = keys[np.isin(known, hashes)]
-    if len(listed) and all(source.stamp(key) == MISSING for key in listed):
+    keys = found.listing["key"][found.listed & (cache.read("state") == State.DONE)]
+    if len(keys) and all(source.stamp(key) == MISSING for key in keys):
         raise SourceError(
-            f"none of the {len(listed)} images that {cache.path} has already is found any more, "
-            f"the first is {listed[0]}; do --root and --path-pattern lead to the files?"
+            f"none of the {len(keys)} images that {cache.path} has already is found any more, "
+            f"the first is {keys[0]}; do --root and --path-pattern lead to the files?"
         )
 
 
 def write_listing(
-    writer: CacheWriter, source: Source, names: Sequence[str], hashes: Hashes
+    writer: CacheWriter, source: Source, names: Sequence[str], found: Match
 ) -> npt.NDArray[np.bool_]:
     """Give each new image a row, bring labels and splits up to date, and seal both.
 
     Returns (n,) bool: which rows the source still lists.
     """
-    cache = writer.cache
-    old = cache.n
-    listing = cache.listing()
-    known = np.fromiter((_hash(key) for key in listing["key"]), dtype=np.uint64, count=old)
-    order = np.argsort(known)
-    place = np.searchsorted(known, hashes, sorter=order)
-    place[place == old] = 0
-    row_of = order[place] if old else place  # (images,) row of each image, where it has one
-    is_new = known[row_of] != hashes if old else np.ones(len(hashes), dtype=bool)
+    old, is_new = writer.cache.n, found.is_new
+    listed = np.concatenate([found.listed, np.ones(int(is_new.sum()), dtype=bool)])
     label_index = {name: index for index, name in enumerate(names)}
-
-    listed = np.zeros(old + int(is_new.sum()), dtype=bool)
-    listed[row_of[~is_new]] = True
-    listed[old:] = True
     # Also for a new cache: this pass notices a source that has changed before any row is made.
-    _update_known(writer, listing, _again(source, hashes), row_of, is_new, label_index)
+    _update_known(writer, found, _again(source, found.hashes), label_index)
     if len(listed) > old:
         writer.grow(len(listed))
-        new_items = (item for item, new in zip(_again(source, hashes), is_new, strict=True) if new)
-        _append_new(writer, new_items, old, label_index)
+        again = zip(_again(source, found.hashes), is_new, strict=True)
+        _append_new(writer, (item for item, new in again if new), old, label_index)
     return listed
 
 
 def _update_known(
-    writer: CacheWriter,
-    listing: dict[str, npt.NDArray[Any]],
-    items: Iterator[Item],
-    row_of: RowIds,
-    is_new: npt.NDArray[np.bool_],
-    label_index: dict[str, int],
+    writer: CacheWriter, found: Match, items: Iterator[Item], label_index: dict[str, int]
 ) -> None:
     """Rewrite the chunks in which the source now says another label or split."""
-    cache = writer.cache
+    cache, listing = writer.cache, found.listing
     labels, splits = listing["label"], listing["split"]
     changed = np.zeros(cache.chunks, dtype=bool)
-    for item, row, new in zip(items, row_of, is_new, strict=True):
+    for item, row, new in zip(items, found.row_of, found.is_new, strict=True):
         if new:
             continue
         label, split = _codes(item, label_index)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from clipcache.cache import CacheWriter, EmbeddingCache
 from clipcache.errors import SourceError
 from clipcache.images.base import MISSING, Item, Stamp
-from clipcache.listing import find_work, hash_keys, merge_names, write_listing
+from clipcache.listing import find_work, hash_keys, match, merge_names, write_listing
 from tests.toy_cache import CHUNK_ROWS, IDENTITY
 
 
@@ -61,7 +61,9 @@ def test_the_cache_follows_every_history(history: list[dict[str, tuple[str | Non
             order = [*last, *(key for key in listing if key not in last)]
             last |= listing
             with CacheWriter.open(Path(folder), IDENTITY, chunk_rows=CHUNK_ROWS) as writer:
-                listed = write_listing(writer, source, names, hash_keys(source))
+                listed = write_listing(
+                    writer, source, names, match(writer.cache, hash_keys(source))
+                )
                 work = dict(find_work(writer, source, listed))
             cache = EmbeddingCache.open(Path(folder))
             found = cache.group["images"]
@@ -100,13 +102,13 @@ def test_a_source_that_changes_between_two_looks(tmp_path: Path, known: str, sec
     if known:
         with CacheWriter.open(path, IDENTITY, chunk_rows=CHUNK_ROWS) as writer:
             before = Given(items(*known.split()))
-            write_listing(writer, before, (), hash_keys(before))
+            write_listing(writer, before, (), match(writer.cache, hash_keys(before)))
     hashes, changed = hash_keys(whole), Given(items(*second.split()))
     with (
         CacheWriter.open(path, IDENTITY, chunk_rows=CHUNK_ROWS) as writer,
         pytest.raises(SourceError, match="other images than a moment ago; run this again"),
     ):
-        write_listing(writer, changed, (), hashes)
+        write_listing(writer, changed, (), match(writer.cache, hashes))
     with CacheWriter.open(path, IDENTITY, chunk_rows=CHUNK_ROWS) as writer:
-        write_listing(writer, whole, (), hashes)
+        write_listing(writer, whole, (), match(writer.cache, hashes))
     assert EmbeddingCache.open(path).keys().tolist() == ["a", "b", "c"]
