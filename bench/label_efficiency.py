@@ -10,8 +10,8 @@ Three ways to label, paired by seed, 12 rounds of 20 after a start of one label 
 
 `label_ratio` is how many times fewer labels clipcache needs to get where the baseline's mean curve
 ends; `auc_gain` is how much higher its curve lies on average, in points of top-1 on the test rows,
-with a 95 % interval over seeds. No run looks at a test row before it is measured. The
-defaults are the same for all files; README says which sets they were chosen on.
+with a 95 % interval over seeds. No run looks at a test row before it is measured. The defaults are
+the same for all files; README says which sets they were chosen on.
 
 FEATURES.npz holds pool_x, pool_y, test_x, test_y, class_names and perhaps text_x.
 """

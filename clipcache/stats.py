@@ -64,7 +64,7 @@ def bootstrap_interval(values: Sequence[float], confidence: float = 0.95) -> Int
     mean, n = float(np.mean(ordered)), len(ordered)
     if n < 2:
         return Interval(mean, float("nan"), float("nan"))
-    tail = norm.cdf(-np.sqrt(n / (n - 1)) * student.ppf(0.5 + confidence / 2, n - 1))
+    tail = expanded_tail(n, confidence)
     found = bootstrap(
         (ordered,),
         np.mean,
@@ -74,6 +74,14 @@ def bootstrap_interval(values: Sequence[float], confidence: float = 0.95) -> Int
         rng=np.random.default_rng(0),
     ).confidence_interval
     return Interval(mean, float(found.low), float(found.high))
+
+
+def expanded_tail(n: int, confidence: float = 0.95) -> float:
+    """Return the share of draws of `n` > 1 values to leave out at each end of an interval.
+
+    Less than (1 - confidence) / 2, as `bootstrap_interval` says.
+    """
+    return float(norm.cdf(-np.sqrt(n / (n - 1)) * student.ppf(0.5 + confidence / 2, n - 1)))
 
 
 def paired_test(a: Sequence[float], b: Sequence[float]) -> float:

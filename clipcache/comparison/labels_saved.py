@@ -4,12 +4,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
-from scipy.stats import t as student
 
 from clipcache.comparison.trial_curves import ENOUGH
 from clipcache.curves import Curve, label_ratio, mean_curve
-from clipcache.stats import Interval
+from clipcache.stats import Interval, expanded_tail
 
 RESAMPLES = 999
 
@@ -35,7 +33,7 @@ def labels_saved(baseline: Sequence[Curve], curves: Sequence[Curve]) -> Interval
         label_ratio(*pair)
         for pair in zip(_means(baseline, draws), _means(curves, draws), strict=True)
     ]
-    tail = 100 * norm.cdf(-np.sqrt(n / (n - 1)) * student.ppf(0.975, n - 1))
+    tail = 100 * expanded_tail(n)
     low, high = np.percentile(ratios, [tail, 100 - tail], method="closest_observation")
     return Interval(ratio, float(low), float(high))
 
