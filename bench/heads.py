@@ -33,7 +33,7 @@ from clipcache.heads.base import Head
 from clipcache.import_features import ImportOptions, import_features
 from clipcache.labels import Round
 from clipcache.metrics import top_k_accuracy
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.stats import mean_interval
 from clipcache.vectors.source import VectorOptions, open_vectors
 

@@ -29,7 +29,7 @@ import numpy as np
 from clipcache.curves import Curve, area, label_ratio, mean_curve
 from clipcache.experiment import Experiment, simulate_all
 from clipcache.import_features import ImportOptions, import_features
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.stats import mean_interval
 from clipcache.vectors.source import VectorOptions, open_vectors
 

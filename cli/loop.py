@@ -80,7 +80,7 @@ def command(
     from clipcache.loop import replay
     from clipcache.report.plots import save_learning_curve
     from clipcache.run import Run
-    from clipcache.run_folder import RunConfig
+    from clipcache.run_config import RunConfig
 
     from .output import print_json, rounds_table
 

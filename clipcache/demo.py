@@ -21,7 +21,7 @@ from clipcache.metrics import top_k_accuracy
 from clipcache.pool import Pool
 from clipcache.report.demo import FULL, RANDOM, SUBSAMPLE, DemoResult, Pick
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.tiny.garments import CLASSES
 from clipcache.tiny.render import render
 from clipcache.whitening import PoolSample

@@ -14,7 +14,8 @@ from clipcache.labels import Round
 from clipcache.learner import Closed, History, Learner
 from clipcache.loop import oracle_of
 from clipcache.processes import run_all
-from clipcache.run_folder import RunConfig, check
+from clipcache.run_config import RunConfig
+from clipcache.run_folder import check
 
 
 class Experiment(NamedTuple):

@@ -1,33 +1,69 @@
 """The label store of a run: the only door to SQLite.
 
-Labels are a history that is only ever added to; the current label of a row is the last one given.
+Labels are a history that is only ever added to; `ballots.py` says what follows from it.
 WAL with synchronous=FULL: what a call has returned from survives a power cut.
 """
 
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import RLock
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from clipcache.arrays import Labels, RowIds
+from clipcache.arrays import RowIds
 from clipcache.errors import RunError
 
 SCHEMA = """
 create table if not exists labels (
     id integer primary key, row integer not null, label integer not null, annotator text not null,
-    source text not null, round integer not null, time text not null);
+    source text not null, round integer not null, time text not null, place integer);
 create table if not exists batches (
     round integer not null, position integer not null, row integer not null unique,
     primary key (round, position));
 create table if not exists rounds (
-    round integer primary key, labels integer not null, top1 real not null, top5 real not null,
-    ece real not null, uncertainty real not null, agreement real, fit_seconds real not null,
-    score_seconds real not null, select_seconds real not null);
+    round integer primary key, labels integer not null, top1 real, top5 real,
+    ece real, uncertainty real not null, agreement real, fit_seconds real not null,
+    score_seconds real not null, select_seconds real not null,
+    seen integer not null, classes integer not null);
+create table if not exists classes (
+    place integer primary key, name text not null unique, annotator text not null,
+    time text not null);
 """
+
+SKIPPED = -1
+"""Given in the place of a label: this person cannot tell."""
+EXCLUDED = -2
+"""Given in the place of a label: a broken image, or one of none of these classes."""
+WITHDRAWN = -3
+"""Given in the place of a label: what this person said last about this image no longer holds."""
+
+DECISION = "decision"
+"""The source of a label that settles an image, whatever others said about it."""
+
+
+class Given(NamedTuple):
+    """One entry of the history."""
+
+    id: int
+    """Grows with each entry."""
+    row: int
+    label: int
+    """A class, or one of the three marks above."""
+    annotator: str
+    source: str
+    """Where it was given: "page", "label-studio", `DECISION` ..."""
+    round: int
+    """The batch that asked for it; the newest one where none did."""
+    time: str
+    """UTC, ISO 8601."""
+    place: int | None
+    """Where the class stood among those that were suggested, 0 the first; -1 not among them; None
+    where that is not known."""
 
 
 @dataclass(frozen=True)
@@ -36,9 +72,9 @@ class Round:
 
     round: int
     labels: int
-    """Labels that had been given."""
+    """Labels that had been given, without those of evaluation images."""
     top1: float
-    """Share of the evaluation images whose class was the likeliest, in [0, 1]."""
+    """Share of the evaluation images whose class was the likeliest, in [0, 1]; NaN without any."""
     top5: float
     ece: float
     """Expected calibration error on the evaluation images, in [0, 1]."""
@@ -50,16 +86,24 @@ class Round:
     score_seconds: float
     select_seconds: float
     """Choosing the next batch, without scoring; 0 in the last round."""
+    seen: int = 0
+    """The last entry of the history that the head has learned from."""
+    classes: int = 0
+    """How many classes there were."""
 
 
 class LabelStore:
-    """Batches that were proposed, labels that were given, and what each round measured."""
+    """Batches that were proposed, labels that were given, and what each round measured.
+
+    Any thread may use it, and several processes at once.
+    """
 
     def __init__(self, path: Path) -> None:
         """Open or create the store; RunError where the file is not one."""
         self._path = path
-        with _explained(path):
-            self._db = sqlite3.connect(path, timeout=30)
+        self._lock = RLock()  # one connection: SQLite lets one thread at a time write in any case
+        with self._explained():
+            self._db = sqlite3.connect(path, timeout=30, check_same_thread=False)
             self._db.execute("pragma journal_mode = wal")
             self._db.execute("pragma synchronous = full")
             self._db.executescript(SCHEMA)
@@ -69,24 +113,36 @@ class LabelStore:
         self._db.close()
 
     def record(
-        self, rows: RowIds, labels: Labels, *, rounds: list[int], annotator: str, source: str
+        self,
+        rows: Sequence[int],
+        labels: Sequence[int],
+        *,
+        rounds: Sequence[int],
+        annotator: str,
+        source: str,
+        place: int | None = None,
     ) -> None:
-        """Add labels to the history, all or none; on disk when the call returns."""
-        now = datetime.now(UTC).isoformat(timespec="milliseconds")
+        """Add entries to the history, all or none; on disk when the call returns."""
         entries = [
-            (row, label, annotator, source, round, now)
-            for row, label, round in zip(rows.tolist(), labels.tolist(), rounds, strict=True)
+            (row, label, annotator, source, round, _now(), place)
+            for row, label, round in zip(rows, labels, rounds, strict=True)
         ]
-        with _explained(self._path), self._db as db:
+        with self._explained(), self._db as db:
             db.executemany(
-                "insert into labels (row, label, annotator, source, round, time) "
-                "values (?, ?, ?, ?, ?, ?)",
+                "insert into labels (row, label, annotator, source, round, time, place) "
+                "values (?, ?, ?, ?, ?, ?, ?)",
                 entries,
             )
 
+    def history(self, after: int = 0) -> list[Given]:
+        """Return the entries of the history that came after the one with this id, in order."""
+        columns = ", ".join(Given._fields)
+        found = self._query(f"select {columns} from labels where id > ? order by id", after)
+        return [Given(*values) for values in found]
+
     def add_batch(self, round: int, rows: RowIds, closed: Round | None) -> None:
         """Store a proposed batch, and in the same breath what the round before it measured."""
-        with _explained(self._path), self._db as db:
+        with self._explained(), self._db as db:
             if closed:
                 values = astuple(closed)
                 db.execute(f"insert into rounds values ({', '.join('?' * len(values))})", values)
@@ -104,25 +160,38 @@ class LabelStore:
             found[-1].append(row)
         return [np.array(rows, dtype=np.int64) for rows in found]
 
-    def current(self) -> dict[int, int]:
-        """Return row -> label, the last given for each row."""
-        return {
-            row: label for row, label in self._query("select row, label from labels order by id")
-        }
-
     def rounds(self) -> list[Round]:
         """Return what every closed round measured."""
-        return [Round(*values) for values in self._query("select * from rounds order by round")]
+        found = self._query("select * from rounds order by round")
+        # SQLite keeps a NaN as NULL.
+        nan = float("nan")
+        return [
+            Round(*values[:2], *(nan if v is None else v for v in values[2:5]), *values[5:])
+            for values in found
+        ]
 
-    def _query(self, sql: str) -> Iterable[tuple[int, ...]]:
-        with _explained(self._path):
-            return self._db.execute(sql).fetchall()
+    def add_class(self, place: int, name: str, annotator: str) -> None:
+        """Store the name of a class that was made after the run began; on disk on return."""
+        with self._explained(), self._db as db:
+            db.execute("insert into classes values (?, ?, ?, ?)", (place, name, annotator, _now()))
+
+    def classes(self) -> list[str]:
+        """Return the names of the classes that were made after the run began, in order."""
+        return [name for (name,) in self._query("select name from classes order by place")]
+
+    def _query(self, sql: str, *values: int) -> list[tuple[Any, ...]]:
+        with self._explained():
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Turn what SQLite complains of (damaged, locked, disk full) into a RunError."""
+        try:
+            with self._lock:
+                yield
+        except sqlite3.Error as error:
+            raise RunError(f"{self._path} cannot be used as a label store: {error}") from error
 
 
-@contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Turn what SQLite complains of (damaged, locked, disk full) into a RunError."""
-    try:
-        yield
-    except sqlite3.Error as error:
-        raise RunError(f"{path} cannot be used as a label store: {error}") from error
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 
 from clipcache import registry, scoring
 from clipcache.arrays import Labels, Probs, RowIds, Vectors
+from clipcache.ballots import OPEN
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.features import Rows
@@ -24,15 +25,12 @@ from clipcache.heads.base import FittedHead, Head, LinearWeights
 from clipcache.labels import Round
 from clipcache.metrics import cohen_kappa, expected_calibration_error, mean_uncertainty
 from clipcache.pool import Pool
-from clipcache.run_folder import RunConfig
+from clipcache.roles import roles
+from clipcache.run_config import FIT, SAMPLE, SELECTION, START, SUBSAMPLE, RunConfig
 from clipcache.starts import choose_start
 from clipcache.stopping import why_stop
 from clipcache.strategies.base import Strategy
 from clipcache.whitening import PoolSample
-
-EVALUATION, START, SUBSAMPLE, SELECTION, FIT, SAMPLE = range(6)
-"""What a random generator is for: each purpose and round has its own, so that runs with one seed
-share their start and their evaluation images, whatever else differs."""
 
 SHOWN = 5
 """Classes that are looked at in an evaluation image."""
@@ -41,17 +39,28 @@ WATCHED = 4096
 """Pool images on which a head is held against the one before it."""
 
 
+NO_ROWS: RowIds = np.empty(0, dtype=np.int64)
+
+
 class History(NamedTuple):
-    """What is known when the labels of a batch are complete."""
+    """What is known when the labels of a batch are complete, or nearly so."""
 
     batches: Sequence[RowIds]
     """All that were asked for, in order."""
     answers: Sequence[Labels]
-    """The labels of each."""
+    """The labels of each, negative where there is none."""
     rounds: Sequence[Round] = ()
     """What the rounds before this one measured."""
     head: FittedHead | None = None
     """The head of the round before, fitted without the last batch."""
+    others: RowIds = NO_ROWS
+    """Rows that somebody said something about without having been asked."""
+    other_answers: Labels = NO_ROWS
+    """Their labels, negative where there is none."""
+    classes: int = 0
+    """How many classes there are by now; those that the data had, where that is fewer."""
+    seen: int = 0
+    """The last entry of the label store that is counted here."""
 
 
 class Closed(NamedTuple):
@@ -78,11 +87,22 @@ class Learner:
         self._features = data.features if device == "cpu" else _on_device(data.features, device)
         self._strategy: Strategy = registry.load("strategies", config.strategy)()
         self._head: Head = registry.load("heads", config.head)()
-        self.pool = data.pool[data.labels[data.pool] >= 0]
-        self._sample = PoolSample.draw(
-            data.features, self.pool, len(data.names), rng=self._rng(SAMPLE, 0)
-        )
-        self.test = evaluation_rows(data, config.seed, config.eval_size)
+        self.roles = roles(data, config)
+        self._sample = self._draw(np.union1d(self.roles.pool, self.roles.given), 0)
+
+    def _draw(self, rows: RowIds, number: int) -> PoolSample:
+        classes, rng = len(self.data.names), self.config.rng(SAMPLE, number)
+        return PoolSample.draw(self.data.features, rows, classes, rng=rng)
+
+    @property
+    def pool(self) -> RowIds:
+        """Sorted rows that may be labelled."""
+        return self.roles.pool
+
+    @property
+    def test(self) -> RowIds:
+        """Sorted rows with a known label that accuracy is measured on."""
+        return self.roles.test
 
     def start(self, number: int = 0) -> RowIds:
         """Return the rows of iteration zero.
@@ -90,14 +110,48 @@ class Learner:
         With a `number`, as many as are labelled after so many rounds, as if there had been none: a
         start of its own and random rows.
         """
-        labels = self.data.labels[self.pool]
-        rng = self._rng(START, number)
-        first = choose_start(
-            self.config.init, self.pool, labels, self.data.names, self._sample, rng=rng
-        )
+        people = self.config.people
+        labels = np.full(len(self.pool), -1) if people else self.data.labels[self.pool]
+        rng = self.config.rng(START, number)
+        sample = self._sample
+        if len(self.roles.given):  # it has rows that nobody is to be asked about
+            sample = self._draw(self.pool, 1)
+        first = choose_start(self.config.init, self.pool, labels, self.data.names, sample, rng=rng)
         others = _without(self.pool, first)
         more = rng.choice(others, size=number * self.config.batch, replace=False)
-        return np.concatenate([first, more])
+        rows = np.concatenate([first, more, self.roles.held_out])
+        return rng.permutation(rows) if len(self.roles.held_out) else rows
+
+    def teaches(self, history: History) -> tuple[RowIds, Labels]:
+        """Return the rows that a head learns from, and their labels.
+
+        Those that the cache has come first, then others in the order of asking.
+        """
+        latest = self.config.train_on == "latest"
+        return self._labeled(history, len(history.batches) - 1 if latest else 0)
+
+    def _labeled(self, history: History, first: int = 0) -> tuple[RowIds, Labels]:
+        """Return the rows that have a label and may teach, of the batches from `first` on."""
+        rows = np.concatenate([*history.batches[first:], history.others])
+        labels = np.concatenate([*history.answers[first:], history.other_answers])
+        told = (labels >= 0) & ~np.isin(rows, self.roles.held_out)
+        given = self.roles.given
+        return (
+            np.concatenate([given, rows[told]]),
+            np.concatenate([self.data.labels[given], labels[told]]),
+        )
+
+    def can_learn(self, history: History) -> bool:
+        """Whether there is enough for a head: a label, and something to tell it from."""
+        _, labels = self.teaches(history)
+        return len(labels) > 0 and self._classes(history) > 1
+
+    def more(self, history: History) -> RowIds:
+        """Return random rows to label next, where there is not enough for a head yet."""
+        number = len(history.batches)
+        left = _without(self.pool, _looked_at(history))
+        size = min(self.config.batch, len(left))
+        return self.config.rng(SELECTION, number).choice(left, size=size, replace=False)
 
     def close(self, history: History) -> Closed:
         """Fit and evaluate on all batches, then choose the next one.
@@ -109,16 +163,18 @@ class Learner:
         began = time.perf_counter()
         head = self._fit(number, history)
         fitted = time.perf_counter()
-        shown = min(SHOWN, len(self.data.names))
-        guesses, probs = scoring.shortlist(self.data.features, self.test, head, shown)
-        measured = self._measure(history, head, guesses, probs)
-        asked = np.concatenate(history.batches)
-        batch, scored = asked[:0], 0.0
+        rows, labels = self._evaluation(history)
+        shown = min(SHOWN, self._classes(history))
+        guesses, probs = scoring.shortlist(self.data.features, rows, head, shown)
+        measured = self._measure(history, head, guesses == labels[:, None], probs)
+        batch, scored = NO_ROWS, 0.0
         selecting = time.perf_counter()
-        if not why_stop([*history.rounds, measured], self.config.stop, self.config.rounds):
-            known = np.concatenate(history.answers)
-            unlabeled = _without(self.pool, asked)
-            pool = Pool(self._features, head, unlabeled, asked, known, self._sample)
+        looked_at = _looked_at(history)
+        unlabeled = _without(self.pool, looked_at)
+        ended = why_stop([*history.rounds, measured], self.config.stop, self.config.rounds)
+        if len(unlabeled) and not ended:
+            labeled = self._labeled_or_asked(history, head)
+            pool = Pool(self._features, head, unlabeled, *labeled, self._sample)
             batch = self._select(pool, number + 1)
             scored = pool.clock.seconds
         timed = replace(
@@ -127,7 +183,34 @@ class Learner:
             score_seconds=scored,
             select_seconds=time.perf_counter() - selecting - scored,
         )
-        return Closed(head, guesses, probs, asked, batch, timed)
+        return Closed(head, guesses, probs, looked_at, batch, timed)
+
+    def _labeled_or_asked(self, history: History, head: FittedHead) -> tuple[RowIds, Labels]:
+        """Return the rows that need not be asked for again, and their labels.
+
+        Those that people are still looking at count as what the head says, so that a strategy that
+        wants variety does not ask for their likes (the "kriging believer" of Ginsbourger, Le Riche
+        and Carraro 2010, "Kriging Is Well-Suited to Parallelize Optimization").
+        """
+        rows, labels = self._labeled(history)
+        waiting = np.concatenate(history.batches)[np.concatenate(history.answers) == OPEN]
+        waiting = waiting[~np.isin(waiting, self.roles.held_out)]
+        if not len(waiting):
+            return rows, labels
+        guesses = head.logits(self.data.features[waiting].astype(np.float32)).argmax(axis=1)
+        return np.concatenate([rows, waiting]), np.concatenate([labels, guesses])
+
+    def _classes(self, history: History) -> int:
+        return max(history.classes, len(self.data.names))
+
+    def _evaluation(self, history: History) -> tuple[RowIds, Labels]:
+        """Return the rows to measure on, and their labels."""
+        rows, labels = np.concatenate(history.batches), np.concatenate(history.answers)
+        told = (labels >= 0) & np.isin(rows, self.roles.held_out)
+        return (
+            np.concatenate([self.test, rows[told]]),
+            np.concatenate([self.data.labels[self.test], labels[told]]),
+        )
 
     def _fit(self, number: int, history: History) -> FittedHead:
         previous = history.head if self.config.head_start == "continue" else None
@@ -136,38 +219,51 @@ class Learner:
                 f"--head-start continue goes on from weights, and the head {self.config.head} has "
                 "others: give fresh, or another head"
             )
-        first = number if self.config.train_on == "latest" else 0
+        rows, labels = self.teaches(history)
+        classes, text = self._classes(history), self.data.text
+        if text is not None and classes > len(self.data.names):
+            text = text.of([*self.data.names, *[""] * (classes - len(self.data.names))])
         # Sums over rows depend on the number of threads, which must not decide who is asked next.
         with threadpool_limits(1):
             return self._head.fit(
-                self.data.features[np.concatenate(history.batches[first:])].astype(np.float32),
-                np.concatenate(history.answers[first:]),
-                n_classes=len(self.data.names),
-                text=self.data.text,
-                rng=self._rng(FIT, number),
+                self.data.features[rows].astype(np.float32),
+                labels,
+                n_classes=classes,
+                text=text,
+                rng=self.config.rng(FIT, number),
                 start=previous,
                 pool=self._sample,
             )
 
-    def _measure(self, history: History, head: FittedHead, guesses: Labels, probs: Probs) -> Round:
-        """Return what a round measured, without its times."""
-        right = guesses == self.data.labels[self.test][:, None]
+    def _measure(
+        self, history: History, head: FittedHead, right: npt.NDArray[np.bool_], probs: Probs
+    ) -> Round:
+        """Return what a round measured, without its times.
+
+        `right` is (m, 5) whether a guess is the label, `probs` are their probabilities.
+        """
         opinions = softmax(head.logits(self._watched), axis=1)
-        agreement = None
+        classes, agreement = self._classes(history), None
         if history.head:
             before = history.head.logits(self._watched).argmax(axis=1)
-            agreement = cohen_kappa(before, opinions.argmax(axis=1), len(self.data.names))
+            agreement = cohen_kappa(before, opinions.argmax(axis=1), classes)
+        nothing = float("nan")
+        ece = nothing
+        if len(right):
+            ece = expected_calibration_error(np.minimum(probs[:, 0], 1), right[:, 0])
         return Round(
             round=len(history.batches) - 1,
-            labels=sum(map(len, history.batches)),
-            top1=float(right[:, 0].mean()),
-            top5=float(right.any(axis=1).mean()),
-            ece=expected_calibration_error(np.minimum(probs[:, 0], 1), right[:, 0]),
+            labels=len(self._labeled(history)[0]) - len(self.roles.given),
+            top1=float(right[:, 0].mean()) if len(right) else nothing,
+            top5=float(right.any(axis=1).mean()) if len(right) else nothing,
+            ece=ece,
             uncertainty=mean_uncertainty(opinions),
             agreement=agreement,
             fit_seconds=0.0,
             score_seconds=0.0,
             select_seconds=0.0,
+            seen=history.seen,
+            classes=classes,
         )
 
     @cached_property
@@ -180,20 +276,18 @@ class Learner:
     def _select(self, pool: Pool, number: int) -> RowIds:
         if self.config.subsample is not None:
             size = min(self.config.subsample, len(pool.unlabeled))
-            rng = self._rng(SUBSAMPLE, number)
+            rng = self.config.rng(SUBSAMPLE, number)
             pool = pool.restrict(rng.choice(pool.unlabeled, size=size, replace=False))
-        rng = self._rng(SELECTION, number)
-        rows = np.asarray(self._strategy.select(pool, self.config.batch, rng=rng))
-        wrong = _fault(rows, self.config.batch, pool.unlabeled)
+        rng = self.config.rng(SELECTION, number)
+        budget = min(self.config.batch, len(pool.unlabeled))
+        rows = np.asarray(self._strategy.select(pool, budget, rng=rng))
+        wrong = _fault(rows, budget, pool.unlabeled)
         if wrong:
             raise RunError(
-                f"the strategy {self.config.strategy} chose {wrong}: expected {self.config.batch} "
+                f"the strategy {self.config.strategy} chose {wrong}: expected {budget} "
                 "different unlabelled rows of the cache"
             )
         return rows.astype(np.int64, copy=False)
-
-    def _rng(self, purpose: int, number: int) -> np.random.Generator:
-        return np.random.default_rng((self.config.seed, purpose, number))
 
 
 def _fault(rows: npt.NDArray[Any], budget: int, unlabeled: RowIds) -> str | None:
@@ -216,13 +310,9 @@ def _without(pool: RowIds, rows: RowIds) -> RowIds:
     return np.setdiff1d(pool, rows, assume_unique=True)
 
 
-def evaluation_rows(data: Dataset, seed: int, size: int | None) -> RowIds:
-    """Return the sorted test rows that runs with this seed and this `eval_size` measure on."""
-    test = data.test[data.labels[data.test] >= 0]
-    if size is None:
-        return test
-    rng = np.random.default_rng((seed, EVALUATION, 0))
-    return np.sort(rng.choice(test, size=size, replace=False))
+def _looked_at(history: History) -> RowIds:
+    """Return every row that was asked for or labelled, in that order."""
+    return np.concatenate([*history.batches, history.others])
 
 
 def _on_device(features: Rows, device: str) -> Rows:

@@ -11,7 +11,7 @@ from clipcache.oracles.base import Oracle
 from clipcache.oracles.noisy import Noisy
 from clipcache.oracles.replay import Replay
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 
 def replay(run: Run, on_round: Callable[[Round], None] = lambda closed: None) -> list[Round]:

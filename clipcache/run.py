@@ -4,24 +4,29 @@ One state machine for every driver (replayed labels, people); all of its state i
 """
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
+from threading import RLock
 from typing import Self
 
 import numpy as np
+from filelock import FileLock
 
 from clipcache.arrays import Labels, RowIds
+from clipcache.ballots import OPEN, Ballots
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
-from clipcache.heads.base import load_head
-from clipcache.labels import LabelStore
+from clipcache.heads.base import FittedHead, load_head
+from clipcache.labels import WITHDRAWN, LabelStore, Round
 from clipcache.learner import History, Learner
-from clipcache.run_folder import RunConfig, begin, load, read
+from clipcache.run_config import RunConfig
+from clipcache.run_folder import begin, load, read
 from clipcache.stopping import why_stop
 
 
 class Run:
-    """An opened run."""
+    """An opened run. Any thread may use it, and several processes at once."""
 
     def __init__(
         self, folder: Path, config: RunConfig, data: Dataset, *, device: str = "cpu"
@@ -32,6 +37,13 @@ class Run:
         (folder / "heads").mkdir(exist_ok=True)
         self.store = LabelStore(folder / "labels.sqlite")
         self._learner = Learner(data, config, device=device)
+        self._ballots = Ballots(config.per_image)
+        self._counting = RLock()
+
+    @cached_property
+    def cache(self) -> EmbeddingCache:
+        """The cache that the run works on, for the keys of its images."""
+        return EmbeddingCache.open(Path(read(self.folder)["cache"]))
 
     @property
     def pool(self) -> RowIds:
@@ -40,18 +52,42 @@ class Run:
 
     @property
     def test(self) -> RowIds:
-        """Sorted rows that accuracy is measured on."""
+        """Sorted rows with a known label that accuracy is measured on."""
         return self._learner.test
+
+    @property
+    def held_out(self) -> RowIds:
+        """Rows that people label to be measured on, in the order of asking."""
+        return self._learner.roles.held_out
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All classes: those that the run began with, then those that people made."""
+        return (*self.data.names, *self.store.classes())
+
+    @property
+    def ballots(self) -> Ballots:
+        """What people said so far, in this process or another."""
+        with self._counting:
+            self._ballots.add(self.store.history(after=self._ballots.seen))
+            return self._ballots
 
     @classmethod
     def begin(
-        cls, folder: Path, config: RunConfig, cache: EmbeddingCache, *, device: str = "cpu"
+        cls,
+        folder: Path,
+        config: RunConfig,
+        cache: EmbeddingCache,
+        names: Sequence[str] = (),
+        *,
+        device: str = "cpu",
     ) -> Self:
         """Begin a run, or continue the one in `folder`; RunError where they do not fit.
 
-        `device`, "cpu" or "cuda", is where the pool is scored; linear heads ask for the same rows.
+        `names` are classes beside those of the cache. `device`, "cpu" or "cuda", is where the pool
+        is scored; linear heads ask for the same rows.
         """
-        return cls(folder, config, begin(folder, config, cache), device=device)
+        return cls(folder, config, begin(folder, config, cache, names), device=device)
 
     @classmethod
     def open(cls, folder: Path, *, device: str = "cpu") -> Self:
@@ -66,29 +102,125 @@ class Run:
     def propose(self) -> RowIds:
         """Return the rows to label now, the most wanted first; empty when the run is over.
 
-        Fits, evaluates, scores and selects when the last batch is complete. The batch is stored
-        before it is returned, so that asking again, in this process or another, gives the same.
+        Prepares a batch when the last one is complete. Asking again, in this process or another,
+        gives the same.
         """
-        batches, labels = self.store.batches(), self.store.current()
-        if not batches:
-            rows = self._learner.start()
-            self.store.add_batch(0, rows, closed=None)
-            return rows
-        if not all(row in labels for row in batches[-1].tolist()):
+        batches = self.store.batches()
+        if batches and len(self.open_rows()):
             return batches[-1]
-        if len(self.store.rounds()) == len(batches):
-            return batches[-1][:0]
-        number = len(batches) - 1
-        answers = [np.array([labels[row] for row in batch.tolist()]) for batch in batches]
-        before = load_head(self.head_path(number - 1)) if number else None
-        closed = self._learner.close(History(batches, answers, self.store.rounds(), before))
-        closed.head.save(self.head_path(number))
-        self.store.add_batch(number + 1, closed.batch, closed.round)
-        return closed.batch
+        return self.prepare()
+
+    def open_rows(self) -> RowIds:
+        """Return the rows that were asked for and are not settled, in the order of asking."""
+        ballots = self.ballots
+        asked = np.concatenate([*self.store.batches(), NOTHING])
+        still = [ballots.standing(row) == OPEN for row in asked.tolist()]
+        return asked[np.array(still, dtype=np.bool_)]
+
+    def prepare(self) -> RowIds:
+        """Choose one more batch, whether the last one is complete or not; empty when it is over.
+
+        Fits, evaluates, scores and selects. What follows from the labels that are there at the
+        beginning is stored before it is returned. A second process that asks meanwhile waits.
+        """
+        with FileLock(self.folder / "prepare.lock"):
+            batches, rounds = self.store.batches(), self.store.rounds()
+            if not batches:
+                rows = self._learner.start()
+                self.store.add_batch(0, rows, closed=None)
+                return rows
+            number = len(batches) - 1
+            if rounds and rounds[-1].round == number:
+                return NOTHING
+            history = self._history(batches)
+            if not self._learner.can_learn(history):
+                rows = self._learner.more(history)
+                self.store.add_batch(number + 1, rows, closed=None)
+                return rows
+            closed = self._learner.close(history)
+            closed.head.save(self.head_path(number))
+            self.store.add_batch(number + 1, closed.batch, closed.round)
+            return closed.batch
+
+    def _history(self, batches: list[RowIds]) -> History:
+        """Return what is known by now, for the learner."""
+        with self._counting:
+            classes = len(self.names)
+            return self.history_of(batches, self.store.rounds(), self.ballots, classes)
+
+    def history_of(
+        self, batches: list[RowIds], rounds: list[Round], ballots: Ballots, classes: int
+    ) -> History:
+        """Return what was known when these batches had been asked for and these rounds closed."""
+        asked = set(np.concatenate(batches).tolist())
+        others = sorted(ballots.rows() - asked)
+        return History(
+            batches=batches,
+            answers=[self._standing(ballots, batch.tolist()) for batch in batches],
+            rounds=rounds,
+            head=load_head(self.head_path(rounds[-1].round)) if rounds else None,
+            others=np.array(others, dtype=np.int64),
+            other_answers=self._standing(ballots, others),
+            classes=classes,
+            seen=ballots.seen,
+        )
+
+    @staticmethod
+    def _standing(ballots: Ballots, rows: Sequence[int]) -> Labels:
+        return np.array([ballots.standing(row) for row in rows], dtype=np.int64)
 
     def stopped(self) -> str | None:
         """Return in words why no more labels are asked for; None while there is more to do."""
-        return why_stop(self.store.rounds(), self.config.stop, self.config.rounds)
+        rounds = self.store.rounds()
+        why = why_stop(rounds, self.config.stop, self.config.rounds)
+        if why or not rounds or rounds[-1].round < len(self.store.batches()) - 1:
+            return why
+        return "every image of the pool was asked for"
+
+    def labelled(self) -> tuple[RowIds, Labels]:
+        """Return the rows whose label teaches, sorted, and their labels.
+
+        Those are what people said, and what the cache knew where that counts.
+        """
+        batches = self.store.batches()
+        if not batches:
+            given = self._learner.roles.given
+            return given, self.data.labels[given]
+        rows, labels = self._learner.teaches(self._history(batches))
+        order = np.argsort(rows, kind="stable")
+        return rows[order], labels[order]
+
+    def measured(self) -> tuple[RowIds, Labels]:
+        """Return the rows that nobody learns from and whose label is known, and their labels."""
+        labels = self.ballots.labels()
+        told = [row for row in self.held_out.tolist() if row in labels]
+        return (
+            np.concatenate([self.test, np.array(told, dtype=np.int64)]),
+            np.concatenate([self.data.labels[self.test], [labels[row] for row in told]]).astype(
+                np.int64
+            ),
+        )
+
+    def head(self) -> FittedHead | None:
+        """Return the newest head; None before the first round is closed."""
+        rounds = self.store.rounds()
+        return load_head(self.head_path(rounds[-1].round)) if rounds else None
+
+    def add_class(self, name: str, *, annotator: str) -> int:
+        """Return the index of a class, which is made where it is new.
+
+        The next head that is fitted knows it. Spaces around the name and case make no difference.
+        Raises RunError for an empty name.
+        """
+        name = " ".join(name.split())
+        if not name:
+            raise RunError("a class needs a name, but it was empty")
+        with self._counting:
+            names = self.names
+            places = {known.casefold(): place for place, known in enumerate(names)}
+            if name.casefold() not in places:
+                self.store.add_class(len(names), name, annotator)
+            return places.get(name.casefold(), len(names))
 
     def record(
         self,
@@ -97,33 +229,51 @@ class Run:
         *,
         annotator: str,
         source: str,
+        place: int | None = None,
     ) -> None:
-        """Store labels for proposed rows; they are on disk when the call returns.
+        """Store labels for rows; they are on disk when the call returns.
 
-        Raises RunError, and stores none of them, unless each row was proposed and has one class.
+        Where people answer, a label may be one of the marks of `labels.py`, and a row may be one of
+        the pool that was not asked for. `place` is where the class stood among suggestions.
+
+        Raises RunError, and stores none of them, unless each row may be labelled and has one class.
         """
         rows, labels = np.ravel(rows), np.ravel(labels)
         if len(rows) != len(labels):
             raise RunError(
                 f"{len(rows)} rows, but {len(labels)} labels: expected one label for each row"
             )
+        count = len(self.names)
         if len(labels) and labels.dtype.kind not in "iu":
             raise RunError(
                 f"labels of type {labels.dtype}: expected whole numbers from 0 to "
-                f"{len(self.data.names) - 1}, the places of the class names"
+                f"{count - 1}, the places of the class names"
             )
         batches = self.store.batches()
         round_of = {row: r for r, batch in enumerate(batches) for row in batch.tolist()}
+        lowest = WITHDRAWN if self.config.people else 0
         for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
-            if row not in round_of:
+            if row not in round_of and not (self.config.people and self._in_pool(row)):
                 raise RunError(f"row {row} was never proposed in {self.folder}")
-            if not 0 <= label < len(self.data.names):
-                raise RunError(
-                    f"label {label} for row {row}, but there are {len(self.data.names)} classes"
-                )
-        rounds = [round_of[row] for row in rows.tolist()]
-        self.store.record(rows, labels, rounds=rounds, annotator=annotator, source=source)
+            if not lowest <= label < count:
+                raise RunError(f"label {label} for row {row}, but there are {count} classes")
+        newest = max(len(batches) - 1, 0)
+        self.store.record(
+            rows.tolist(),
+            labels.tolist(),
+            rounds=[round_of.get(row, newest) for row in rows.tolist()],
+            annotator=annotator,
+            source=source,
+            place=place,
+        )
+
+    def _in_pool(self, row: int) -> bool:
+        place = int(np.searchsorted(self.pool, row))
+        return place < len(self.pool) and int(self.pool[place]) == row
 
     def head_path(self, number: int) -> Path:
         """Return where the head of a closed round is kept."""
         return self.folder / "heads" / f"{number:03d}.safetensors"
+
+
+NOTHING: RowIds = np.empty(0, dtype=np.int64)

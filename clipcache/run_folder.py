@@ -8,9 +8,12 @@ RUN/heads/NNN.safetensors   the head that was fitted when round NNN was complete
 """
 
 import json
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Sequence
+from dataclasses import asdict, fields, replace
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any
+
+import numpy as np
 
 from clipcache import registry, stopping
 from clipcache.cache.reader import EmbeddingCache
@@ -18,50 +21,25 @@ from clipcache.dataset import Dataset
 from clipcache.durable import write_file
 from clipcache.errors import RunError
 from clipcache.heads.base import Head, names_known
+from clipcache.roles import roles
+from clipcache.run_config import RunConfig
 from clipcache.starts import start_size
 
-FORMAT = 2
+FORMAT = 3
 AGAIN = "run `clipcache embed` or `clipcache import` again"
 
 
-@dataclass(frozen=True)
-class RunConfig:
-    """Everything that decides which images are asked for; frozen when the run begins."""
-
-    strategy: str = "default"
-    head: str = "auto"
-    subsample: int | None = None
-    """Score only so many random images a round; None scores the full pool."""
-    init: str = "kmeans"
-    batch: int = 10
-    rounds: int = 10
-    seed: int = 0
-    eval_size: int | None = None
-    """Evaluate on so many images drawn from the test split; None takes all of them."""
-    train_on: Literal["all", "latest"] = "all"
-    head_start: Literal["fresh", "continue"] = "fresh"
-    label_noise: float = 0.0
-    """Share of wrong answers of the replayed oracle."""
-    stop: str = "budget"
-    """Rules that may end the run before its rounds are used up, as in `stopping.parse`."""
-
-    def differences(self, other: Self) -> list[str]:
-        """Name the fields in which two configurations differ, with both values."""
-        mine, theirs = asdict(self), asdict(other)
-        return [
-            f"{name} {theirs[name]} instead of {mine[name]}"
-            for name in mine
-            if mine[name] != theirs[name]
-        ]
-
-
-def begin(folder: Path, config: RunConfig, cache: EmbeddingCache) -> Dataset:
+def begin(
+    folder: Path, config: RunConfig, cache: EmbeddingCache, names: Sequence[str] = ()
+) -> Dataset:
     """Load the data of a run, making its folder where it is new.
 
-    Raises RunError where the folder holds a run of another cache or with another configuration.
+    `names` are classes to know beside those of the cache; in a folder that is there they make no
+    difference. Raises RunError where the folder holds a run of another cache or with another
+    configuration.
     """
     if not (folder / "run.json").exists():
-        return _create(folder, config, cache)
+        return _create(folder, config, cache, names)
     stored = read(folder)
     differences = RunConfig(**stored["config"]).differences(config)
     if differences:
@@ -85,13 +63,22 @@ def load(folder: Path, cache: EmbeddingCache) -> Dataset:
             "changed since it began; give the cache it began with, or another folder"
         )
     # Classes that came later take no part, so that the head keeps its width.
-    return replace(data, names=tuple(stored["names"]))
+    return _named(data, stored["names"])
 
 
-def _create(folder: Path, config: RunConfig, cache: EmbeddingCache) -> Dataset:
+def _named(data: Dataset, names: Sequence[str]) -> Dataset:
+    """Return the data with these class names, and what the cache's text says about them."""
+    return replace(data, names=tuple(names), text=data.text and data.text.of(names))
+
+
+def _create(
+    folder: Path, config: RunConfig, cache: EmbeddingCache, names: Sequence[str]
+) -> Dataset:
     if folder.is_file() or any(f.name != "run.json.partial" for f in folder.glob("*")):
         raise RunError(f"{folder} exists and is not a run; name another folder")
     data = Dataset.load(cache)
+    if names:
+        data = _named(data, tuple(dict.fromkeys((*data.names, *names))))
     check(config, data)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -134,16 +121,28 @@ def check(config: RunConfig, data: Dataset) -> None:
             f"--head-start continue goes on from weights, and --head {config.head} has others; "
             "give fresh, or another head"
         )
-    if not (data.labels >= 0).any():
-        raise RunError(
-            "the cache has no labels: loop and compare replay labels that are there; "
-            f"{AGAIN} with classes: as folders, in a --label-column, or beside the vectors"
-        )
     needs_text = getattr(recipe, "needs_text", Head.needs_text)
+    if config.people:
+        _check_people(config, data)
+    else:
+        _check_replay(config, data)
     if needs_text and not names_known(data.text, len(data.names)).any():
         raise RunError(
             f"--head {config.head} needs vectors of class names, but the cache has none; give "
             f"a head that does without, as auto, or {AGAIN} with class names"
+        )
+    if config.subsample is not None and config.subsample < config.batch:
+        raise RunError(
+            f"a batch of {config.batch} cannot be chosen from --subsample {config.subsample}"
+        )
+
+
+def _check_replay(config: RunConfig, data: Dataset) -> None:
+    if not (data.labels >= 0).any():
+        raise RunError(
+            "the cache has no labels: loop and compare replay labels that are there; "
+            f"{AGAIN} with classes: as folders, in a --label-column, or beside the vectors; or let "
+            "people label with `clipcache label`"
         )
     test = data.test[data.labels[data.test] >= 0]
     if not len(test):
@@ -164,7 +163,21 @@ def check(config: RunConfig, data: Dataset) -> None:
             f"{config.rounds} rounds of {config.batch} after --init {config.init} need {wanted} "
             f"labels, but the pool has {len(pool)} labelled images; ask for fewer"
         )
-    if config.subsample is not None and config.subsample < config.batch:
+
+
+def _check_people(config: RunConfig, data: Dataset) -> None:
+    found = roles(data, config)
+    if not len(found.pool):
+        hidden = " that has no label; give --relabel to ask about all" if len(found.given) else ""
+        raise RunError(f"the cache has no image to ask people about{hidden}")
+    if config.init.startswith("stratified"):
         raise RunError(
-            f"a batch of {config.batch} cannot be chosen from --subsample {config.subsample}"
+            f"--init {config.init} needs to know labels before they are given; give kmeans:40, say"
+        )
+    start_size(config.init, np.full(len(found.pool), -1), data.names)
+    measured = len(found.test) + len(found.held_out)
+    if not measured and any(rule in config.stop for rule in ("gain", "plateau")):
+        raise RunError(
+            f"--stop {config.stop} looks at accuracy, but there is nothing to measure it on; give "
+            "--held-out 50, say, or a rule that needs none, as agreement"
         )

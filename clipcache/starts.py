@@ -11,6 +11,7 @@ from clipcache.typicality import typical
 from clipcache.whitening import PoolSample
 
 KINDS = ("kmeans", "random", "stratified", "typiclust")
+UNNAMED = 20
 
 
 def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
@@ -21,7 +22,7 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
     spec : "kmeans:40" (the images in the middle of so many clusters), "typiclust:40" (the most
         typical ones of so many clusters), "random:40" (any so many), or "stratified:3" (so many of
         each class that occurs among the known labels, as in the report). All but the last may do
-        without the number: as many as there are classes.
+        without the number: as many as there are classes, `UNNAMED` where nobody has named them.
     labels : (u,) classes of the rows to choose from, -1 unknown; only "stratified" looks at them.
     names : the class names.
 
@@ -29,7 +30,7 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
     """
     kind, colon, text = spec.partition(":")
     if not colon and kind != "stratified":
-        text = str(len(names))
+        text = str(len(names) if len(names) > 1 else min(UNNAMED, len(labels)))
     if kind not in KINDS or not text.isdecimal() or int(text) < 1:
         raise RunError(
             f"--init {spec} is not understood; give kmeans:40, random:40 or stratified:3, say"

@@ -38,6 +38,7 @@ def plateau(rounds: Sequence[Round], points: float) -> str | None:
 
     The best of the last `WINDOW` rounds is held against the best before them.
     """
+    rounds = _measured(rounds)
     if len(rounds) <= WINDOW:
         return None
     before = max(r.top1 for r in rounds[:-WINDOW])
@@ -80,6 +81,7 @@ def gain(rounds: Sequence[Round], points: float) -> str | None:
     What is expected is read off a straight line through the last `TREND` rounds, top-1 over the
     logarithm of the labels. Curves flatten, so the line promises rather too much.
     """
+    rounds = _measured(rounds)
     if len(rounds) < TREND:
         return None
     labels = np.array([r.labels for r in rounds[-TREND:]], dtype=np.float64)
@@ -88,6 +90,11 @@ def gain(rounds: Sequence[Round], points: float) -> str | None:
     if more >= points:
         return None
     return f"one more round would bring {more:.2f} points of top-1, less than {points:g}"
+
+
+def _measured(rounds: Sequence[Round]) -> list[Round]:
+    """Return the rounds that had images to measure on, as people may label those later."""
+    return [r for r in rounds if not np.isnan(r.top1)]
 
 
 class Rule(NamedTuple):

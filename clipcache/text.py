@@ -1,7 +1,8 @@
 """Class names as vectors: prompts from templates, encoded and averaged as CLIP does."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 
@@ -19,9 +20,18 @@ class LabelText:
     names: tuple[str, ...]
     templates: tuple[str, ...]
     vectors: Vectors
-    """(c, d) float32 unit rows, one a class."""
+    """(c, d) float32 unit rows, one a class; NaN where nothing is known of a name."""
     logit_scale: float
     """The factor from cosine to logit that the encoder learned."""
+
+    def of(self, names: Sequence[str]) -> Self:
+        """Return the same text for other class names; those that it does not know get NaN."""
+        place = {name: index for index, name in enumerate(self.names)}
+        vectors = np.full((len(names), self.vectors.shape[1]), np.nan, dtype=np.float32)
+        for index, name in enumerate(names):
+            if name in place:
+                vectors[index] = self.vectors[place[name]]
+        return replace(self, names=tuple(names), vectors=vectors)
 
 
 def check_templates(templates: Sequence[str]) -> None:

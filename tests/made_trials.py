@@ -12,7 +12,7 @@ from clipcache.comparison.pool_map import PoolMap
 from clipcache.comparison.results import CacheResults, Results
 from clipcache.comparison.trial import METRICS, Trial
 from clipcache.comparison.trial_curves import _across
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 FIRST, BATCH = 20, 10
 CONFIG = RunConfig(strategy="margin", head="linear", init="random:20", batch=BATCH)

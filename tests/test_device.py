@@ -22,7 +22,7 @@ from clipcache.kernels.margin import margin
 from clipcache.kernels.measure import Measure
 from clipcache.loop import replay
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.scoring import Query
 from tests.synthetic import write_cache
 

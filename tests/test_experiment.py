@@ -13,7 +13,7 @@ from clipcache.experiment import simulate
 from clipcache.loop import replay
 from clipcache.metrics import expected_calibration_error
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 CONFIG = RunConfig("margin", "linear", init="stratified:1", batch=5, rounds=3, seed=4)
 

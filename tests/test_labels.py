@@ -1,5 +1,6 @@
 import sqlite3
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +32,8 @@ def rows(*values: int) -> RowIds:
 
 def record(store: LabelStore, given: dict[int, int], round: int = 0) -> None:
     store.record(
-        rows(*given),
-        rows(*given.values()),
+        list(given),
+        list(given.values()),
         rounds=[round] * len(given),
         annotator="ann",
         source="test",
@@ -41,7 +42,7 @@ def record(store: LabelStore, given: dict[int, int], round: int = 0) -> None:
 
 def test_a_new_store_is_empty(store: LabelStore) -> None:
     assert store.batches() == []
-    assert store.current() == {}
+    assert store.history() == []
     assert store.rounds() == []
 
 
@@ -57,7 +58,8 @@ def test_batches_come_back_in_the_order_of_asking(store: LabelStore) -> None:
 def test_the_last_label_counts_and_the_history_keeps_all(store: LabelStore, path: Path) -> None:
     record(store, {4: 1, 5: 2})
     record(store, {4: 3}, round=1)
-    assert store.current() == {4: 3, 5: 2}
+    assert [(given.row, given.label) for given in store.history()] == [(4, 1), (5, 2), (4, 3)]
+    assert [given.label for given in store.history(after=2)] == [3]
     # Read through another door: plain SQLite.
     with sqlite3.connect(path) as db:
         history = db.execute("select row, label, annotator, source, round from labels order by id")
@@ -75,7 +77,7 @@ def test_everything_survives_opening_again_without_closing(store: LabelStore, pa
     store.add_batch(1, rows(), closed=CLOSED)
     other = LabelStore(path)
     assert [b.tolist() for b in other.batches()] == [[3, 8]]
-    assert other.current() == {3: 0, 8: 1}
+    assert [(given.row, given.label) for given in other.history()] == [(3, 0), (8, 1)]
     assert other.rounds() == [CLOSED]
     other.close()
 
@@ -90,8 +92,8 @@ def test_a_batch_is_stored_whole_or_not_at_all(store: LabelStore) -> None:
 
 def test_labels_are_stored_all_or_none(store: LabelStore) -> None:
     with pytest.raises(ValueError, match="zip"):
-        store.record(rows(1, 2), rows(0), rounds=[0, 0], annotator="a", source="s")
-    assert store.current() == {}
+        store.record([1, 2], [0], rounds=[0, 0], annotator="a", source="s")
+    assert store.history() == []
 
 
 def test_a_round_is_closed_once(store: LabelStore) -> None:
@@ -128,5 +130,34 @@ def test_damage_inside_is_an_error_of_ours(store: LabelStore, path: Path) -> Non
     path.write_bytes(data)
     damaged = LabelStore(path)
     with pytest.raises(RunError, match=r"labels\.sqlite cannot be used .*malformed"):
-        damaged.current()
+        damaged.history()
     damaged.close()
+
+
+def test_a_round_that_measured_nothing_comes_back_as_it_was(store: LabelStore) -> None:
+    nothing = float("nan")
+    store.add_batch(1, rows(), closed=replace(CLOSED, top1=nothing, top5=nothing, ece=nothing))
+    (found,) = store.rounds()
+    assert np.isnan([found.top1, found.top5, found.ece]).all()
+    assert replace(found, top1=0.5, top5=0.75, ece=0.05) == CLOSED
+
+
+def test_classes_come_back_in_the_order_of_making(store: LabelStore, path: Path) -> None:
+    store.add_class(5, "zebra", "ann")
+    store.add_class(6, "ant", "bob")
+    other = LabelStore(path)
+    assert other.classes() == ["zebra", "ant"]
+    with pytest.raises(RunError, match="UNIQUE"):
+        other.add_class(7, "ant", "ann")
+    other.close()
+
+
+def test_many_threads_lose_nothing(store: LabelStore) -> None:
+    def one(number: int) -> None:
+        store.record([number], [0], rounds=[0], annotator=f"a{number}", source="test")
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(one, range(64)))
+    history = store.history()
+    assert sorted(given.row for given in history) == list(range(64))
+    assert [given.id for given in history] == sorted(given.id for given in history)

@@ -10,7 +10,7 @@ from clipcache.errors import RunError
 from clipcache.experiment import simulate
 from clipcache.heads.base import LinearWeights
 from clipcache.pool import Pool
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.strategies.margin import Margin
 from clipcache.whitening import unit
 

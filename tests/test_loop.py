@@ -17,7 +17,7 @@ from clipcache.labels import Round
 from clipcache.loop import replay
 from clipcache.pool import Pool
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.strategies.margin import Margin
 
 CONFIG = RunConfig("margin", "linear", init="stratified:2", batch=5, rounds=3, seed=1)
@@ -44,7 +44,7 @@ def test_every_strategy_runs_to_its_end_with_every_head(
 ) -> None:
     with played(tmp_path / "run", dataset, strategy=strategy, head=head) as run:
         assert [len(b) for b in run.store.batches()] == [16, 5, 5, 5]
-        assert run.store.current() == {
+        assert run.ballots.labels() == {
             row: int(dataset.labels[row]) for batch in run.store.batches() for row in batch.tolist()
         }
 
@@ -223,15 +223,15 @@ def test_label_noise_spoils_what_is_taught_and_not_what_is_measured(
 ) -> None:
     options = {"init": "random:200", "rounds": 1}
     with played(tmp_path / "clean", dataset, **options) as clean:
-        told = clean.store.current()
+        told = clean.ballots.labels()
         assert all(dataset.labels[row] == label for row, label in told.items())
         honest = clean.store.rounds()[0].top1
     with played(tmp_path / "noisy", dataset, label_noise=0.3, **options) as noisy:
-        told = noisy.store.current()
+        told = noisy.ballots.labels()
         wrong = np.mean([dataset.labels[row] != label for row, label in told.items()])
         assert abs(wrong - 0.3) < 0.15
     with played(tmp_path / "liar", dataset, label_noise=1.0, **options) as liar:
-        told = liar.store.current()
+        told = liar.ballots.labels()
         assert all(dataset.labels[row] != label for row, label in told.items())
         # Were it measured against the same lies, it would look good.
         assert liar.store.rounds()[0].top1 < 0.1 < 0.6 < honest

@@ -18,7 +18,7 @@ from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.loop import replay
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 CONFIG = RunConfig(
     strategy="random",  # the one that would show a generator that is not seeded by round

@@ -9,7 +9,7 @@ from clipcache.arrays import Labels, RowIds
 from clipcache.dataset import Dataset
 from clipcache.experiment import simulate
 from clipcache.learner import Closed
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.whitening import unit
 
 

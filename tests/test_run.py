@@ -20,7 +20,7 @@ from clipcache.heads.base import LinearWeights
 from clipcache.loop import replay
 from clipcache.pool import Pool
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.strategies.margin import Margin
 from tests.synthetic import CHUNK_ROWS, FAILED, class_names, columns, identity, text, write_cache
 
@@ -84,7 +84,7 @@ def test_the_later_label_of_a_row_is_the_one_that_teaches(run: Run) -> None:
     answer(run, batch)
     wrong = (run.data.labels[batch[:1]] + 1) % 8
     run.record(batch[:1], wrong, annotator="second", source="test")
-    assert run.store.current()[int(batch[0])] == wrong[0]
+    assert run.ballots.labels()[int(batch[0])] == wrong[0]
     run.propose()
     saved = LinearWeights.load(run.folder / "heads" / "000.safetensors")
     logits = saved.logits(run.data.features[batch[:1]].astype(np.float32))
@@ -100,16 +100,16 @@ def test_what_was_not_asked_cannot_be_answered(run: Run) -> None:
     for label in (-1, 8):
         with pytest.raises(RunError, match=f"label {label} for row {batch[0]}, .* 8 classes"):
             run.record(batch[:1], np.array([label]), annotator="a", source="s")
-    assert run.store.current() == {}
+    assert run.ballots.labels() == {}
 
 
 def test_labels_may_be_lists(run: Run) -> None:
     batch = run.propose().tolist()
     run.record(batch, [1] * len(batch), annotator="a", source="s")
-    assert run.store.current() == dict.fromkeys(batch, 1)
+    assert run.ballots.labels() == dict.fromkeys(batch, 1)
     run.record([], [], annotator="a", source="s")
     run.record(batch[:1], np.array([[2]]), annotator="a", source="s")
-    assert run.store.current()[batch[0]] == 2
+    assert run.ballots.labels()[batch[0]] == 2
 
 
 @pytest.mark.parametrize(
@@ -126,7 +126,7 @@ def test_labels_that_do_not_fit_their_rows_are_refused(
 ) -> None:
     with pytest.raises(RunError, match=words):
         run.record(run.propose()[:3], labels, annotator="a", source="s")
-    assert run.store.current() == {}
+    assert run.ballots.labels() == {}
 
 
 def test_rounds_hold_what_the_saved_heads_say(run: Run) -> None:
@@ -357,7 +357,7 @@ def test_a_damaged_run_json_is_named(
     assert "run.json cannot be read" in refused(run.folder, CONFIG, finished_cache)
 
 
-@pytest.mark.parametrize("change", [{"format": 3}, {"config": {"colour": 1}}])
+@pytest.mark.parametrize("change", [{"format": 4}, {"config": {"colour": 1}}])
 def test_a_run_of_a_newer_version_is_not_touched(
     run: Run, finished_cache: EmbeddingCache, change: dict[str, Any]
 ) -> None:
@@ -365,8 +365,8 @@ def test_a_run_of_a_newer_version_is_not_touched(
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     before = path.read_bytes()
     message = refused(run.folder, CONFIG, finished_cache)
-    assert f"run format {change.get('format', 2)}" in message
-    assert "knows format 2" in message
+    assert f"run format {change.get('format', 3)}" in message
+    assert "knows format 3" in message
     assert path.read_bytes() == before
 
 
@@ -406,7 +406,7 @@ def test_an_empty_folder_is_as_good_as_none(tmp_path: Path, finished_cache: Embe
 def test_run_json_tells_the_whole_configuration(run: Run) -> None:
     content = json.loads((run.folder / "run.json").read_text())
     assert RunConfig(**content["config"]) == CONFIG
-    assert content["format"] == 2
+    assert content["format"] == 3
     assert content["rows"] == 600
     assert tuple(content["names"]) == class_names(8)
     assert content["identity"] == identity().to_dict()

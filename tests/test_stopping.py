@@ -11,7 +11,7 @@ from clipcache.experiment import simulate
 from clipcache.labels import Round
 from clipcache.loop import replay
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.stopping import RULES, why_stop
 
 BUDGET = 50

@@ -28,7 +28,7 @@ from clipcache.errors import ClipcacheError
 from clipcache.features import Rows
 from clipcache.kernels.margin import margin
 from clipcache.learner import History, Learner
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.scoring import Query
 
 REPORT_ROWS = 246_841

@@ -24,7 +24,7 @@ from clipcache import registry
 from clipcache.comparison.grid import Grid, recipes, traditional_recipe
 from clipcache.comparison.plan import Arm, Plan, usual_baseline
 from clipcache.errors import RunError
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 Choices = Mapping[str, Any]
 """Key -> value, with lists, numbers, texts and switches as TOML has them."""

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from itertools import product
 
 from clipcache.comparison.plan import Arm
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 DEFAULTS = RunConfig()
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from clipcache.errors import RunError
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 
 @dataclass(frozen=True)

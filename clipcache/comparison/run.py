@@ -23,8 +23,8 @@ from clipcache.comparison.trial import (
 )
 from clipcache.dataset import Dataset
 from clipcache.errors import ClipcacheError, RunError
-from clipcache.learner import evaluation_rows
 from clipcache.processes import run_all
+from clipcache.roles import evaluation_rows
 from clipcache.run_folder import check
 from clipcache.starts import start_size
 

@@ -24,7 +24,7 @@ from clipcache.comparison.plan import Arm, Plan, evaluation_name
 from clipcache.comparison.trial import Task, Trial
 from clipcache.durable import write_file
 from clipcache.errors import RunError
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 FORMAT = 1
 """To be raised when the same configuration would measure something else, so that trials of an

@@ -15,14 +15,15 @@ from clipcache.comparison.plan import evaluation_name
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.experiment import simulate, simulate_traditional
-from clipcache.learner import Closed, evaluation_rows
+from clipcache.learner import Closed
 from clipcache.metrics import (
     expected_calibration_error,
     head_recall,
     macro_recall,
     tail_recall,
 )
-from clipcache.run_folder import RunConfig
+from clipcache.roles import evaluation_rows
+from clipcache.run_config import RunConfig
 from clipcache.stopping import why_stop
 
 METRICS = ("top1", "top5", "macro_recall", "tail_recall", "head_recall", "ece")

@@ -19,7 +19,7 @@ from clipcache.errors import CacheDamagedError, CacheError
 from clipcache.labels import Round
 from clipcache.loop import replay
 from clipcache.run import Run
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from tests import toy_cache
 from tests.synthetic import CHUNK_ROWS, write_cache
 from tests.toy_cache import IDENTITY, TEXT, make_columns, typed

@@ -23,7 +23,7 @@ from clipcache.comparison.choices import PRESETS, plan_of
 from clipcache.comparison.plan import Arm, Plan
 from clipcache.comparison.results import Results
 from clipcache.comparison.summary import Summary
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.stats import Interval
 from tests.cli.conftest import Cli
 from tests.synthetic import write_cache

@@ -66,7 +66,7 @@ def test_the_python_in_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     names: dict[str, Any] = {}
     exec(code, names)
     run = names["run"]
-    assert sorted(run.store.current()) == sorted(names["rows"].tolist())
+    assert sorted(run.ballots.labels()) == sorted(names["rows"].tolist())
     assert len(run.propose()) == 10
     run.store.close()
 

@@ -2,7 +2,7 @@ import json
 from pathlib import Path
 from unittest.mock import patch
 
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from tests.cli.conftest import Cli
 from tests.pictures import tree
 

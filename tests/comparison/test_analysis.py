@@ -14,7 +14,7 @@ from clipcache.comparison.plan import Arm, Plan
 from clipcache.comparison.questions import questions
 from clipcache.comparison.results import Results
 from clipcache.comparison.trial import Trial
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.stats import verdict
 from tests.made_trials import CONFIG, RANDOM, cache, compared, few_resamples, trial
 

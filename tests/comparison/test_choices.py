@@ -12,7 +12,7 @@ from clipcache.comparison.choices import PRESETS, plan_of, read_toml
 from clipcache.comparison.grid import recipes
 from clipcache.comparison.plan import Arm, Plan
 from clipcache.errors import RunError
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 FILE = """
 strategies = ["margin", "random"]

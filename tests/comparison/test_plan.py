@@ -7,7 +7,7 @@ import pytest
 from clipcache.comparison.grid import Grid, recipes
 from clipcache.comparison.plan import Arm, Plan, evaluation_name, usual_baseline
 from clipcache.errors import RunError
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 COMMON = RunConfig(batch=7, rounds=2, label_noise=0.1)
 

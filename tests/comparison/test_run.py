@@ -23,7 +23,7 @@ from clipcache.comparison.run import compare
 from clipcache.comparison.trial import Task, Trial, data_key, run_trial
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.text import LabelText
 from tests.pictures import tree
 from tests.synthetic import CHUNK_ROWS, identity, text, write_cache

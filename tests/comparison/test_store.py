@@ -13,7 +13,7 @@ from clipcache.comparison.plan import Arm, Plan
 from clipcache.comparison.store import TrialStore, alone, begin, trial_key
 from clipcache.comparison.trial import Task, Trial
 from clipcache.errors import RunError
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from tests.pictures import tree
 
 TRIAL = Trial(

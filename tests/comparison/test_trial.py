@@ -19,7 +19,7 @@ from clipcache.errors import RunError
 from clipcache.experiment import simulate
 from clipcache.heads.linear import Linear
 from clipcache.learner import Learner
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 from clipcache.text import LabelText
 
 CONFIG = RunConfig("margin", "linear", init="stratified:2", batch=5, rounds=3, seed=4)

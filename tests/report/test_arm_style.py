@@ -5,7 +5,7 @@ from itertools import combinations
 
 from clipcache.comparison.plan import Arm, Plan
 from clipcache.report.arm_style import styles
-from clipcache.run_folder import RunConfig
+from clipcache.run_config import RunConfig
 
 CONFIG = RunConfig("margin", "linear", init="random:20")
 TRADITIONAL = [
