@@ -120,12 +120,13 @@ class LabelStore:
         rounds: Sequence[int],
         annotator: str,
         source: str,
-        place: int | None = None,
+        places: Sequence[int | None] | None = None,
     ) -> None:
         """Add entries to the history, all or none; on disk when the call returns."""
+        places = [None] * len(rows) if places is None else places
         entries = [
             (row, label, annotator, source, round, _now(), place)
-            for row, label, round in zip(rows, labels, rounds, strict=True)
+            for row, label, round, place in zip(rows, labels, rounds, places, strict=True)
         ]
         with self._explained(), self._db as db:
             db.executemany(
@@ -151,11 +152,12 @@ class LabelStore:
                 [(round, position, row) for position, row in enumerate(rows.tolist())],
             )
 
-    def batches(self) -> list[RowIds]:
-        """Return the rows of every batch in the order of asking."""
+    def batches(self, first: int = 0) -> list[RowIds]:
+        """Return the rows of every batch from the `first` on, in the order of asking."""
         found: list[list[int]] = []
-        for round, row in self._query("select round, row from batches order by round, position"):
-            if round == len(found):
+        sql = "select round, row from batches where round >= ? order by round, position"
+        for round, row in self._query(sql, first):
+            if round == first + len(found):
                 found.append([])
             found[-1].append(row)
         return [np.array(rows, dtype=np.int64) for rows in found]
@@ -169,6 +171,11 @@ class LabelStore:
             Round(*values[:2], *(nan if v is None else v for v in values[2:5]), *values[5:])
             for values in found
         ]
+
+    def last_round(self) -> int | None:
+        """Return the number of the last closed round; None before there is one."""
+        ((number,),) = self._query("select max(round) from rounds")
+        return None if number is None else int(number)
 
     def add_class(self, place: int, name: str, annotator: str) -> None:
         """Store the name of a class that was made after the run began; on disk on return."""

@@ -153,8 +153,10 @@ class Learner:
         size = min(self.config.batch, len(left))
         return self.config.rng(SELECTION, number).choice(left, size=size, replace=False)
 
-    def close(self, history: History) -> Closed:
+    def close(self, history: History, size: int | None = None) -> Closed:
         """Fit and evaluate on all batches, then choose the next one.
+
+        `size` is how many rows to choose, where it is not as many as a batch has.
 
         Raises RunError where the head is to go on from one that is no weight matrix, and where the
         strategy breaks its promise.
@@ -175,7 +177,7 @@ class Learner:
         if len(unlabeled) and not ended:
             labeled = self._labeled_or_asked(history, head)
             pool = Pool(self._features, head, unlabeled, *labeled, self._sample)
-            batch = self._select(pool, number + 1)
+            batch = self._select(pool, number + 1, size or self.config.batch)
             scored = pool.clock.seconds
         timed = replace(
             measured,
@@ -273,13 +275,13 @@ class Learner:
         x = self.data.features[self._sample.rows[:: max(step, 1)]].astype(np.float32)
         return x[np.isfinite(x).all(axis=1)]
 
-    def _select(self, pool: Pool, number: int) -> RowIds:
+    def _select(self, pool: Pool, number: int, size: int) -> RowIds:
         if self.config.subsample is not None:
-            size = min(self.config.subsample, len(pool.unlabeled))
+            shown = min(self.config.subsample, len(pool.unlabeled))
             rng = self.config.rng(SUBSAMPLE, number)
-            pool = pool.restrict(rng.choice(pool.unlabeled, size=size, replace=False))
+            pool = pool.restrict(rng.choice(pool.unlabeled, size=shown, replace=False))
         rng = self.config.rng(SELECTION, number)
-        budget = min(self.config.batch, len(pool.unlabeled))
+        budget = min(size, len(pool.unlabeled))
         rows = np.asarray(self._strategy.select(pool, budget, rng=rng))
         wrong = _fault(rows, budget, pool.unlabeled)
         if wrong:

@@ -38,6 +38,8 @@ class Run:
         self.store = LabelStore(folder / "labels.sqlite")
         self._learner = Learner(data, config, device=device)
         self._ballots = Ballots(config.per_image)
+        self._batches: list[RowIds] = []
+        self._round_of: dict[int, int] = {}
         self._counting = RLock()
 
     @cached_property
@@ -56,6 +58,11 @@ class Run:
         return self._learner.test
 
     @property
+    def given(self) -> RowIds:
+        """Sorted rows whose label in the cache teaches from the start."""
+        return self._learner.roles.given
+
+    @property
     def held_out(self) -> RowIds:
         """Rows that people label to be measured on, in the order of asking."""
         return self._learner.roles.held_out
@@ -71,6 +78,15 @@ class Run:
         with self._counting:
             self._ballots.add(self.store.history(after=self._ballots.seen))
             return self._ballots
+
+    @property
+    def batches(self) -> list[RowIds]:
+        """What was asked for so far, in this process or another."""
+        with self._counting:
+            for batch in self.store.batches(len(self._batches)):
+                self._round_of.update(dict.fromkeys(batch.tolist(), len(self._batches)))
+                self._batches.append(batch)
+            return list(self._batches)
 
     @classmethod
     def begin(
@@ -105,7 +121,7 @@ class Run:
         Prepares a batch when the last one is complete. Asking again, in this process or another,
         gives the same.
         """
-        batches = self.store.batches()
+        batches = self.batches
         if batches and len(self.open_rows()):
             return batches[-1]
         return self.prepare()
@@ -113,18 +129,19 @@ class Run:
     def open_rows(self) -> RowIds:
         """Return the rows that were asked for and are not settled, in the order of asking."""
         ballots = self.ballots
-        asked = np.concatenate([*self.store.batches(), NOTHING])
+        asked = np.concatenate([*self.batches, NOTHING])
         still = [ballots.standing(row) == OPEN for row in asked.tolist()]
         return asked[np.array(still, dtype=np.bool_)]
 
-    def prepare(self) -> RowIds:
+    def prepare(self, size: int | None = None) -> RowIds:
         """Choose one more batch, whether the last one is complete or not; empty when it is over.
 
-        Fits, evaluates, scores and selects. What follows from the labels that are there at the
-        beginning is stored before it is returned. A second process that asks meanwhile waits.
+        Fits, evaluates, scores and selects `size` rows, as many as a batch has where that is not
+        given. What follows from the labels that are there at the beginning is stored before it is
+        returned. A second process that asks meanwhile waits.
         """
         with FileLock(self.folder / "prepare.lock"):
-            batches, rounds = self.store.batches(), self.store.rounds()
+            batches, rounds = self.batches, self.store.rounds()
             if not batches:
                 rows = self._learner.start()
                 self.store.add_batch(0, rows, closed=None)
@@ -137,7 +154,7 @@ class Run:
                 rows = self._learner.more(history)
                 self.store.add_batch(number + 1, rows, closed=None)
                 return rows
-            closed = self._learner.close(history)
+            closed = self._learner.close(history, size)
             closed.head.save(self.head_path(number))
             self.store.add_batch(number + 1, closed.batch, closed.round)
             return closed.batch
@@ -173,7 +190,7 @@ class Run:
         """Return in words why no more labels are asked for; None while there is more to do."""
         rounds = self.store.rounds()
         why = why_stop(rounds, self.config.stop, self.config.rounds)
-        if why or not rounds or rounds[-1].round < len(self.store.batches()) - 1:
+        if why or not rounds or rounds[-1].round < len(self.batches) - 1:
             return why
         return "every image of the pool was asked for"
 
@@ -182,10 +199,9 @@ class Run:
 
         Those are what people said, and what the cache knew where that counts.
         """
-        batches = self.store.batches()
+        batches = self.batches
         if not batches:
-            given = self._learner.roles.given
-            return given, self.data.labels[given]
+            return self.given, self.data.labels[self.given]
         rows, labels = self._learner.teaches(self._history(batches))
         order = np.argsort(rows, kind="stable")
         return rows[order], labels[order]
@@ -203,8 +219,8 @@ class Run:
 
     def head(self) -> FittedHead | None:
         """Return the newest head; None before the first round is closed."""
-        rounds = self.store.rounds()
-        return load_head(self.head_path(rounds[-1].round)) if rounds else None
+        last = self.store.last_round()
+        return None if last is None else load_head(self.head_path(last))
 
     def add_class(self, name: str, *, annotator: str) -> int:
         """Return the index of a class, which is made where it is new.
@@ -229,12 +245,13 @@ class Run:
         *,
         annotator: str,
         source: str,
-        place: int | None = None,
+        places: Sequence[int | None] | None = None,
     ) -> None:
         """Store labels for rows; they are on disk when the call returns.
 
-        Where people answer, a label may be one of the marks of `labels.py`, and a row may be one of
-        the pool that was not asked for. `place` is where the class stood among suggestions.
+        Where people answer, a label may be a mark of `labels.py`, and a row may be one of the pool
+        that was not asked for. `places` say where the classes stood among suggestions, as in
+        `Given`.
 
         Raises RunError, and stores none of them, unless each row may be labelled and has one class.
         """
@@ -249,22 +266,20 @@ class Run:
                 f"labels of type {labels.dtype}: expected whole numbers from 0 to "
                 f"{count - 1}, the places of the class names"
             )
-        batches = self.store.batches()
-        round_of = {row: r for r, batch in enumerate(batches) for row in batch.tolist()}
+        newest = max(len(self.batches) - 1, 0)
         lowest = WITHDRAWN if self.config.people else 0
         for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
-            if row not in round_of and not (self.config.people and self._in_pool(row)):
+            if row not in self._round_of and not (self.config.people and self._in_pool(row)):
                 raise RunError(f"row {row} was never proposed in {self.folder}")
             if not lowest <= label < count:
                 raise RunError(f"label {label} for row {row}, but there are {count} classes")
-        newest = max(len(batches) - 1, 0)
         self.store.record(
             rows.tolist(),
             labels.tolist(),
-            rounds=[round_of.get(row, newest) for row in rows.tolist()],
+            rounds=[self._round_of.get(row, newest) for row in rows.tolist()],
             annotator=annotator,
             source=source,
-            place=place,
+            places=places,
         )
 
     def _in_pool(self, row: int) -> bool:

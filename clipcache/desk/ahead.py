@@ -1,0 +1,79 @@
+"""Rounds that are prepared in the background, before anybody runs out of images."""
+
+import math
+import time
+from collections.abc import Callable
+from threading import Condition, Thread
+
+from clipcache.errors import ClipcacheError
+from clipcache.run import Run
+
+SAFETY = 2.0
+"""How many times the images that people get through during a round are kept ready."""
+FIRST_GUESS = 3.0
+"""Seconds that a round takes, before one was measured."""
+RETRY = 5.0
+"""Seconds between two attempts, where a round failed."""
+
+
+class Ahead:
+    """A thread that prepares one batch more whenever few images are left."""
+
+    def __init__(self, run: Run, left: Callable[[], int], speed: Callable[[], float]) -> None:
+        """`left` says how many images nobody has taken yet, `speed` how many go in a second."""
+        self.busy = False
+        """Whether a round is being prepared."""
+        self.problem: str | None = None
+        """What went wrong last time."""
+        self._run, self._left, self._speed = run, left, speed
+        self._seconds = FIRST_GUESS
+        self._over = False
+        self._closed = False
+        self._news = Condition()
+        self._looked = False
+        self._thread = Thread(target=self._work, name="prepare", daemon=True)
+        self._thread.start()
+
+    def look(self) -> None:
+        """Say that something has changed: labels came, or images were taken."""
+        with self._news:
+            self._looked = True
+            self._news.notify_all()
+
+    def close(self) -> None:
+        """End the thread, after the round that it may be preparing."""
+        with self._news:
+            self._closed = True
+            self._news.notify_all()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while not self._closed:
+            if self._few():
+                self._prepare()
+            with self._news:
+                if not self._looked and not self._closed:
+                    self._news.wait(RETRY)
+                self._looked = False
+
+    def _few(self) -> bool:
+        return not self._over and self._left() <= self._needed()
+
+    def _needed(self) -> int:
+        """Return how many images people get through while a round is prepared, and some more."""
+        return 1 + math.ceil(SAFETY * self._seconds * self._speed())
+
+    def _prepare(self) -> None:
+        self.busy, began = True, time.monotonic()
+        try:
+            size = max(self._run.config.batch, self._needed())
+            batch = self._run.prepare(size)
+            self._over, self.problem = not len(batch), None
+            self._seconds = time.monotonic() - began
+            self.look()  # people may be faster than one batch
+        except ClipcacheError as error:
+            self.problem = str(error)
+        except Exception as error:  # a thread that dies would leave people waiting for ever
+            self.problem = f"{type(error).__name__}: {error}"
+        finally:
+            self.busy = False

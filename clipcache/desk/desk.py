@@ -1,0 +1,326 @@
+"""Hands images to people, keeps what they say, and has the next ones ready."""
+
+import difflib
+import time
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Sequence
+from datetime import datetime
+from threading import RLock
+from typing import NamedTuple
+
+from clipcache.agreement import agreement
+from clipcache.ballots import OPEN, Ballots
+from clipcache.desk.ahead import Ahead
+from clipcache.desk.hands import Hands
+from clipcache.desk.status import ClassCount, Status
+from clipcache.desk.suggestions import Card, Suggester
+from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN, Given
+from clipcache.run import Run
+
+RECENT = 600.0
+"""Seconds over which the rate of labels is measured."""
+PACE = 60.0
+"""Seconds over which is measured how many images must be ready."""
+
+
+class Group(NamedTuple):
+    """Images that the head takes for the same class."""
+
+    label: int
+    name: str
+    cards: list[Card]
+    """The surest first."""
+
+
+class Dispute(NamedTuple):
+    """An image on which people differ."""
+
+    card: Card
+    opinions: dict[str, int]
+    """Annotator -> class, or EXCLUDED."""
+
+
+class Desk:
+    """Any thread may call it. What a call has returned from is on disk."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self._lock = RLock()
+        self._hands = Hands()
+        self._suggester = Suggester(run)
+        # Its own count of the votes: the thread that prepares rounds counts in that of the run.
+        self._ballots = Ballots(run.config.per_image)
+        self._asked: set[int] = set()
+        self._batches = 0
+        self._queue: dict[int, None] = {}
+        self._standing: dict[int, int] = {}
+        self._said: dict[str, list[int]] = {}
+        self._places: dict[tuple[int, str], int] = {}
+        self._times: list[float] = []
+        self._known = Counter(run.data.labels[run.given].tolist())
+        self._measured = set(run.held_out.tolist())
+        self._refresh()
+        self._ahead = Ahead(run, self._left, self._speed)
+
+    def close(self) -> None:
+        """End the work in the background, and wait for it."""
+        self._ahead.close()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """All classes."""
+        return self.run.names
+
+    def hand(self, annotator: str, count: int = 1) -> list[Card]:
+        """Return the images that somebody holds, `count` of them where there are so many.
+
+        They stay theirs until they are answered. None where nothing is left to look at, or the next
+        round is not ready.
+        """
+        with self._lock:
+            self._refresh()
+            self._hands.free_idle()
+            self._drop_settled(annotator)
+            hand = self._hands.of(annotator)
+            for row in list(hand)[count:]:
+                self._hands.take(annotator, row)
+            free = (row for row in self._queue if row not in hand and self._wants(row, annotator))
+            rows = [row for row, _ in zip(free, range(count - len(hand)), strict=False)]
+            for card in self._suggester.cards(rows):
+                self._hands.deal(annotator, card)
+            self._ahead.look()
+            return list(hand.values())
+
+    def grid(self, annotator: str, count: int = 60) -> list[Group]:
+        """Return up to `count` images for somebody to hold, those of one likeliest class together.
+
+        The largest group comes first. Without predictions all are in one group without a class,
+        whose label is -1.
+        """
+        groups: dict[int, list[Card]] = {}
+        for card in self.hand(annotator, count):
+            best = card.suggestions[0] if card.suggestions else None
+            known = best is not None and best.probability is not None
+            groups.setdefault(best.label if best and known else -1, []).append(card)
+        for cards in groups.values():
+            cards.sort(key=lambda card: (-_sure(card), card.row))
+        names = self.names
+        found = [Group(k, names[k] if k >= 0 else "", cards) for k, cards in groups.items()]
+        return sorted(found, key=lambda group: (-len(group.cards), group.label))
+
+    def answer(self, annotator: str, row: int, label: int, *, source: str = "page") -> None:
+        """Keep what somebody says about an image: a class, SKIPPED or EXCLUDED.
+
+        The same answer again makes no difference. Raises RunError for an image that is not to be
+        labelled, and for a class that is not there.
+        """
+        self.answer_many(annotator, [row], [label], source=source)
+
+    def answer_many(
+        self, annotator: str, rows: Sequence[int], labels: Sequence[int], *, source: str = "grid"
+    ) -> None:
+        """Keep what somebody says about several images, as `answer`; all of it or nothing."""
+        with self._lock:
+            self._refresh()
+            new = {
+                row: label
+                for row, label in zip(rows, labels, strict=True)
+                if self._votes(row).get(annotator) != label
+            }
+            hand = self._hands.of(annotator)
+            self.run.record(
+                list(new),
+                list(new.values()),
+                annotator=annotator,
+                source=source,
+                places=[
+                    hand[row].place(label) if row in hand else None for row, label in new.items()
+                ],
+            )
+            for row in rows:
+                self._hands.take(annotator, row)
+            self._refresh()
+        self._ahead.look()
+
+    def undo(self, annotator: str) -> int | None:
+        """Withdraw the last thing that somebody said and return its row; None without one.
+
+        That image is the next one that they see.
+        """
+        with self._lock:
+            self._refresh()
+            said = self._said.get(annotator)
+            if not said:
+                return None
+            row = said[-1]
+            self.run.record([row], [WITHDRAWN], annotator=annotator, source="undo")
+            self._refresh()
+            if row not in self._hands.of(annotator):
+                self._hands.deal(annotator, *self._suggester.cards([row]), first=True)
+            return row
+
+    def add_class(self, annotator: str, name: str) -> int:
+        """Return the index of a class, which is made where it is new; RunError without a name."""
+        return self.run.add_class(name, annotator=annotator)
+
+    def search(self, text: str, count: int = 20) -> list[tuple[int, str]]:
+        """Return up to `count` classes whose name is like a text, the likest first."""
+        wanted = " ".join(text.split()).casefold()
+        names = [name.casefold() for name in self.names]
+        close = difflib.get_close_matches(wanted, names, n=count) if wanted else []
+        ranks = {name: 4 + place for place, name in enumerate(close)}
+        found = []
+        for label, name in enumerate(names):
+            rank = _likeness(wanted, name)
+            rank = ranks.get(name) if rank is None else rank
+            if rank is not None:
+                found.append((rank, label))
+        shown = self.names
+        return [(label, shown[label]) for _, label in sorted(found)][:count]
+
+    def disputes(self) -> list[Dispute]:
+        """Return the images on which people differ and nobody has decided."""
+        with self._lock:
+            self._refresh()
+            cards = self._suggester.cards(self._ballots.differing())
+            return [Dispute(card, self._opinions(card.row)) for card in cards]
+
+    def decide(self, annotator: str, row: int, label: int) -> None:
+        """Settle an image, whatever others say about it; RunError as `answer`."""
+        with self._lock:
+            self.run.record([row], [label], annotator=annotator, source=DECISION)
+            self._refresh()
+        self._ahead.look()
+
+    def put_aside(self) -> list[Card]:
+        """Return the images that were skipped, for anybody to answer after all."""
+        with self._lock:
+            self._refresh()
+            skipped = [row for row, standing in self._standing.items() if standing == SKIPPED]
+            return self._suggester.cards(sorted(skipped))
+
+    def status(self) -> Status:
+        """Return how far people are."""
+        with self._lock:
+            self._refresh()
+            standings = Counter(self._standing.values())
+            measured = sum(self._standing.get(row, OPEN) >= 0 for row in self._measured)
+            hits = sum(place >= 0 for place in self._places.values())
+            return Status(
+                labels=sum(n for label, n in standings.items() if label >= 0),
+                put_aside=standings[SKIPPED],
+                excluded=standings[EXCLUDED],
+                disputes=len(self._ballots.differing()),
+                rounds=self.run.store.rounds(),
+                held_out=(measured, len(self._measured)),
+                counts=self._counts(),
+                shortlist=(hits, len(self._places)),
+                labels_an_hour=self._rate(RECENT, 3600.0),
+                agreement=agreement(list(self._ballots.votes.values())),
+                waiting=len(self._queue),
+                preparing=self._ahead.busy,
+                over=None if self._queue else self.run.stopped(),
+                problem=self._ahead.problem,
+            )
+
+    def _counts(self) -> list[ClassCount]:
+        """Return how many labels teach of each class, the fewest first."""
+        found = self._known + Counter(
+            label for row, label in self._standing.items() if row not in self._measured
+        )
+        every = [ClassCount(label, name, found[label]) for label, name in enumerate(self.names)]
+        return sorted(every, key=lambda c: (c.images, c.label))
+
+    def _opinions(self, row: int) -> dict[str, int]:
+        return {who: vote for who, vote in self._votes(row).items() if vote != SKIPPED}
+
+    def _votes(self, row: int) -> dict[str, int]:
+        return self._ballots.votes.get(row, {})
+
+    def _refresh(self) -> None:
+        """Take in what this process or another has added to the store."""
+        batches = self.run.batches
+        for batch in batches[self._batches :]:
+            self._asked.update(batch.tolist())
+            self._queue.update(dict.fromkeys(batch.tolist()))
+        self._batches = len(batches)
+        for given in self.run.store.history(after=self._ballots.seen):
+            self._ballots.add([given])
+            self._hear(given)
+            self._settle(given.row)
+
+    def _settle(self, row: int) -> None:
+        """Note what a row stands at by now; one that is open again comes first."""
+        standing = self._ballots.standing(row)
+        if standing != OPEN:
+            self._standing[row] = standing
+            self._queue.pop(row, None)
+            return
+        self._standing.pop(row, None)
+        if row in self._asked and row not in self._queue:
+            self._queue = {row: None} | self._queue
+
+    def _hear(self, given: Given) -> None:
+        """Remember who said what last, for `undo` and for the statistics."""
+        if given.source == DECISION:
+            return
+        said = self._said.setdefault(given.annotator, [])
+        self._places.pop((given.row, given.annotator), None)
+        if given.row in said:
+            said.remove(given.row)
+        if given.label != WITHDRAWN:
+            said.append(given.row)
+            if given.place is not None:
+                self._places[given.row, given.annotator] = given.place
+            self._times.append(datetime.fromisoformat(given.time).timestamp())
+
+    def _wants(self, row: int, annotator: str) -> bool:
+        """Whether an image needs one more person, and this one has not looked at it."""
+        votes = self._votes(row)
+        missing = self.run.config.per_image - len(votes) - self._hands.holders(row)
+        return annotator not in votes and missing > 0
+
+    def _drop_settled(self, annotator: str) -> None:
+        """Take images out of a hand that others have settled, or this person on another page."""
+        for row in list(self._hands.of(annotator)):
+            if row not in self._queue or annotator in self._votes(row):
+                self._hands.take(annotator, row)
+
+    def _left(self) -> int:
+        """Return how many images the person with the fewest to choose from can still be dealt."""
+        with self._lock:
+            self._refresh()
+            people = self._hands.people()
+            if not people:
+                return len(self._queue)
+            return min(sum(self._wants(row, who) for row in self._queue) for who in people)
+
+    def _speed(self) -> float:
+        """Return how many images go in a second."""
+        with self._lock:
+            return (self._rate(PACE, 1.0) or 0.0) / self.run.config.per_image
+
+    def _rate(self, window: float, unit: float) -> float | None:
+        """Return answers in the last `window` seconds, as so many in `unit` seconds."""
+        now = time.time()
+        recent = self._times[bisect_left(self._times, now - window) :]
+        if len(recent) < 2:
+            return None
+        return unit * len(recent) / max(now - recent[0], 1.0)
+
+
+def _sure(card: Card) -> float:
+    first = card.suggestions[0] if card.suggestions else None
+    return first.probability or 0.0 if first else 0.0
+
+
+def _likeness(wanted: str, name: str) -> int | None:
+    """Return how like a name is to what was typed, 0 the same; None where it lacks it."""
+    if wanted == name:
+        return 0
+    if name.startswith(wanted):
+        return 1
+    if any(word.startswith(wanted) for word in name.split()):
+        return 2
+    return 3 if wanted in name else None

@@ -1,0 +1,94 @@
+"""What an image is likely to be: the few classes that a person chooses among first."""
+
+from collections import Counter
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import softmax
+
+from clipcache.arrays import RowIds
+from clipcache.heads.base import FittedHead, names_known, text_weights
+from clipcache.run import Run
+
+SHOWN = 5
+
+
+class Suggestion(NamedTuple):
+    """One class that an image may be of."""
+
+    label: int
+    name: str
+    probability: float | None
+    """In [0, 1]; None for a class that no head knows yet."""
+
+
+class Card(NamedTuple):
+    """One image as one person sees it."""
+
+    row: int
+    key: str
+    suggestions: tuple[Suggestion, ...]
+    """At most five, the likeliest first."""
+
+    def place(self, label: int) -> int | None:
+        """Return where a class stands among the suggestions, -1 where it does not.
+
+        None where nothing was predicted, so that it does not count for or against the predictions,
+        and for what is no class.
+        """
+        if label < 0 or all(s.probability is None for s in self.suggestions):
+            return None
+        return next((i for i, s in enumerate(self.suggestions) if s.label == label), -1)
+
+
+class Suggester:
+    """Makes cards with the newest head; before the first one, with what class names say."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self._keys = run.cache.keys()
+        self._round = -1
+        self._head: FittedHead | None = _zero_shot(run)
+
+    def cards(self, rows: list[int]) -> list[Card]:
+        """Return a card for each row, in their order."""
+        if not rows:
+            return []
+        self._renew()
+        names = self._run.names
+        if self._head is None:
+            used = Counter(self._run.ballots.labels().values())
+            order = sorted(range(len(names)), key=lambda label: (-used[label], label))
+            plain = tuple(Suggestion(label, names[label], None) for label in order[:SHOWN])
+            return [Card(row, self._key(row), plain) for row in rows]
+        x = self._run.data.features[np.array(rows, dtype=np.int64)].astype(np.float32)
+        probs = softmax(self._head.logits(x).astype(np.float64), axis=1)  # (m, c)
+        return [
+            Card(row, self._key(row), _likeliest(values.tolist(), names))
+            for row, values in zip(rows, probs, strict=True)
+        ]
+
+    def _key(self, row: int) -> str:
+        return str(self._keys[row])
+
+    def _renew(self) -> None:
+        last = self._run.store.last_round()
+        if last is not None and last != self._round:
+            self._head, self._round = self._run.head(), last
+
+
+def _likeliest(probs: list[float], names: tuple[str, ...]) -> tuple[Suggestion, ...]:
+    """Return the likeliest classes, and after them those that the head has never heard of."""
+    order = sorted(range(len(probs)), key=lambda label: (-probs[label], label))
+    known = [Suggestion(label, names[label], probs[label]) for label in order[:SHOWN]]
+    new = [Suggestion(label, names[label], None) for label in range(len(probs), len(names))]
+    return tuple([*known, *new][:SHOWN])
+
+
+def _zero_shot(run: Run) -> FittedHead | None:
+    text, classes = run.data.text, len(run.data.names)
+    if not names_known(text, classes).any():
+        return None
+    nothing: RowIds = np.empty(0, dtype=np.int64)
+    x = run.data.features[nothing].astype(np.float32)
+    return text_weights(text, classes, x, nothing, head="zero_shot")
