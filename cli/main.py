@@ -9,7 +9,22 @@ import click
 from clipcache import __version__
 from clipcache.errors import ClipcacheError
 
-COMMANDS = ("bench", "compare", "demo", "embed", "import", "info", "loop", "verify")
+COMMANDS = (
+    "bench",
+    "compare",
+    "demo",
+    "embed",
+    "export",
+    "import",
+    "info",
+    "label",
+    "label-studio",
+    "loop",
+    "predict",
+    "review",
+    "search",
+    "verify",
+)
 
 
 class Commands(click.Group):
@@ -23,7 +38,7 @@ class Commands(click.Group):
         """Return the function `command` of `cli/<name>.py`, or of `cli/import_.py`."""
         if name not in COMMANDS:
             return None
-        module = f".{name}_" if iskeyword(name) else f".{name}"
+        module = f".{name.replace('-', '_')}{'_' if iskeyword(name) else ''}"
         found: click.Command = import_module(module, __package__).command
         return found
 

@@ -48,6 +48,16 @@ def print_pairs(pairs: dict[str, Any]) -> None:
             click.echo(f"{name}: {shown}")
 
 
+def warn_of_network(host: str) -> None:
+    """Say that a server which others can reach is to be protected."""
+    if host not in ("127.0.0.1", "localhost", "::1"):
+        click.echo(
+            f"warning: {host} can be reached from other machines, and http is not encrypted: put "
+            "a proxy with TLS before it",
+            err=True,
+        )
+
+
 def warn_if_random(identity: "Identity") -> None:
     """Say that untrained weights make meaningless vectors."""
     if identity.pretrained == "random":

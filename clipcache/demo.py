@@ -77,17 +77,20 @@ def draw_images(folder: Path) -> None:
     counts = np.round(LARGEST * (SMALLEST / LARGEST) ** share).astype(int)
     classes = np.random.default_rng(0).permutation(len(CLASSES))  # the last ones are the rare ones
     for index, count in zip(classes.tolist(), counts.tolist(), strict=True):
-        for split, number in (("train", count), ("test", TEST_EACH)):
-            target = folder / split / CLASSES[index]
-            target.mkdir(parents=True, exist_ok=True)
-            for i in range(number):
-                path = target / f"{i:04d}.jpg"
-                if not path.exists():
-                    rng = np.random.default_rng((1, split == "test", index, i))
-                    partial = path.with_suffix(".partial")
-                    picture = render(index, rng=rng, size=PIXELS)
-                    picture.save(partial, format="jpeg", quality=JPEG_QUALITY)
-                    partial.replace(path)
+        draw_class(folder / "train" / CLASSES[index], index, count, seed=0)
+        draw_class(folder / "test" / CLASSES[index], index, TEST_EACH, seed=1)
+
+
+def draw_class(folder: Path, index: int, count: int, *, seed: int) -> None:
+    """Draw `count` JPEGs of one class of garments into a folder; those that exist stay."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        path = folder / f"{number:04d}.jpg"
+        if not path.exists():
+            rng = np.random.default_rng((1, seed, index, number))
+            partial = path.with_suffix(".partial")
+            render(index, rng=rng, size=PIXELS).save(partial, format="jpeg", quality=JPEG_QUALITY)
+            partial.replace(path)
 
 
 def _zero_shot(run: Run) -> float:

@@ -1,6 +1,8 @@
 """Files that are whole and on disk when the call returns, or not there at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -14,10 +16,23 @@ def flush(path: Path) -> None:
             os.close(handle)
 
 
+@contextmanager
+def whole_file(path: Path) -> Iterator[Path]:
+    """Give a passing name to write to; what is there at the end takes the place of `path`.
+
+    After an error, nothing has changed and nothing is left.
+    """
+    partial = path.with_name(path.name + ".partial")
+    try:
+        yield partial
+        flush(partial)
+        partial.replace(path)
+        flush(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def write_file(path: Path, data: bytes) -> None:
     """Write a file under a passing name, flush it and move it into place."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_bytes(data)
-    flush(partial)
-    partial.replace(path)
-    flush(path)
+    with whole_file(path) as partial:
+        partial.write_bytes(data)

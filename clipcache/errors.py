@@ -53,6 +53,10 @@ class RunError(ClipcacheError, RuntimeError):
     """The run cannot be started or continued as asked."""
 
 
+class LabelStudioError(ClipcacheError, RuntimeError):
+    """A Label Studio cannot be reached, refuses, or has not what was expected of it."""
+
+
 class ArrayError(ClipcacheError, ValueError):
     """An array at a public door has the wrong shape, type or content."""
 

@@ -1,11 +1,11 @@
-"""write_file leaves the old file or the new one, whatever goes wrong."""
+"""What is written is the old file or the new one, whatever goes wrong."""
 
 import os
 from pathlib import Path
 
 import pytest
 
-from clipcache.durable import flush, write_file
+from clipcache.durable import flush, whole_file, write_file
 
 
 def test_the_file_holds_the_bytes(tmp_path: Path) -> None:
@@ -55,3 +55,27 @@ def test_bytes_are_flushed_before_the_move_and_the_folder_after(
 def test_flush_needs_the_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         flush(tmp_path / "nothing")
+
+
+def test_a_file_appears_whole(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    with whole_file(path) as partial:
+        partial.write_text("one")
+        assert not path.exists()
+    assert path.read_text() == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_after_an_error_nothing_has_changed(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("before")
+
+    def interrupted() -> None:
+        with whole_file(path) as partial:
+            partial.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        interrupted()
+    assert path.read_text() == "before"
+    assert list(tmp_path.iterdir()) == [path]

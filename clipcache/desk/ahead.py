@@ -1,4 +1,10 @@
-"""Rounds that are prepared in the background, before anybody runs out of images."""
+"""Rounds that are prepared in the background, before anybody runs out of images.
+
+A round that is prepared early learns without the last few labels. That costs nothing that could be
+measured: learning without the last 3, or the last 7, of the labels that were asked for changed
+top-1 at the same number of labels by -0.1 and -0.4 points (Pets), 0.0 and +0.1 (UCF101), +0.3 and
++0.2 (fashion) over 150 labels in rounds of 10 with the default recipe, four seeds.
+"""
 
 import math
 import time

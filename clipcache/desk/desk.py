@@ -20,6 +20,8 @@ from clipcache.run import Run
 
 RECENT = 600.0
 """Seconds over which the rate of labels is measured."""
+SHORTEST = 60.0
+"""Seconds that answers are spread over at least: two in one second are no 7,200 an hour."""
 PACE = 60.0
 """Seconds over which is measured how many images must be ready."""
 
@@ -39,6 +41,10 @@ class Dispute(NamedTuple):
     card: Card
     opinions: dict[str, int]
     """Annotator -> class, or EXCLUDED."""
+
+    def offers(self, names: Sequence[str]) -> list[tuple[int, str]]:
+        """Return label and name of each class that somebody said, in the order of saying."""
+        return [(k, names[k]) for k in dict.fromkeys(self.opinions.values()) if k >= 0]
 
 
 class Desk:
@@ -166,18 +172,17 @@ class Desk:
 
     def search(self, text: str, count: int = 20) -> list[tuple[int, str]]:
         """Return up to `count` classes whose name is like a text, the likest first."""
-        wanted = " ".join(text.split()).casefold()
-        names = [name.casefold() for name in self.names]
-        close = difflib.get_close_matches(wanted, names, n=count) if wanted else []
-        ranks = {name: 4 + place for place, name in enumerate(close)}
-        found = []
-        for label, name in enumerate(names):
-            rank = _likeness(wanted, name)
-            rank = ranks.get(name) if rank is None else rank
-            if rank is not None:
-                found.append((rank, label))
-        shown = self.names
-        return [(label, shown[label]) for _, label in sorted(found)][:count]
+        wanted, names = " ".join(text.split()).casefold(), self.names
+        ranked = [
+            (rank, label)
+            for label, name in enumerate(names)
+            if (rank := _likeness(wanted, name.casefold())) is not None
+        ]
+        if not ranked:  # a slip of the finger, perhaps
+            folded = {name.casefold(): label for label, name in reversed(list(enumerate(names)))}
+            close = difflib.get_close_matches(wanted, folded, n=count)
+            return [(folded[name], names[folded[name]]) for name in close]
+        return [(label, names[label]) for _, label in sorted(ranked)][:count]
 
     def disputes(self) -> list[Dispute]:
         """Return the images on which people differ and nobody has decided."""
@@ -216,7 +221,7 @@ class Desk:
                 held_out=(measured, len(self._measured)),
                 counts=self._counts(),
                 shortlist=(hits, len(self._places)),
-                labels_an_hour=self._rate(RECENT, 3600.0),
+                labels_an_hour=self._rate(RECENT, 3600.0, shortest=SHORTEST),
                 agreement=agreement(list(self._ballots.votes.values())),
                 waiting=len(self._queue),
                 preparing=self._ahead.busy,
@@ -301,13 +306,16 @@ class Desk:
         with self._lock:
             return (self._rate(PACE, 1.0) or 0.0) / self.run.config.per_image
 
-    def _rate(self, window: float, unit: float) -> float | None:
-        """Return answers in the last `window` seconds, as so many in `unit` seconds."""
+    def _rate(self, window: float, unit: float, shortest: float = 1.0) -> float | None:
+        """Return answers in the last `window` seconds, as so many in `unit` seconds.
+
+        They count as spread over `shortest` seconds at least.
+        """
         now = time.time()
         recent = self._times[bisect_left(self._times, now - window) :]
         if len(recent) < 2:
             return None
-        return unit * len(recent) / max(now - recent[0], 1.0)
+        return unit * len(recent) / max(now - recent[0], shortest)
 
 
 def _sure(card: Card) -> float:

@@ -30,6 +30,10 @@ class Card(NamedTuple):
     suggestions: tuple[Suggestion, ...]
     """At most five, the likeliest first."""
 
+    def offers(self) -> list[tuple[int, str]]:
+        """Return label and name of each suggestion."""
+        return [(suggestion.label, suggestion.name) for suggestion in self.suggestions]
+
     def place(self, label: int) -> int | None:
         """Return where a class stands among the suggestions, -1 where it does not.
 

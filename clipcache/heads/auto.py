@@ -6,15 +6,15 @@ both are fitted, labelled rows that were held out say which mixture is likeliest
 say how sure it may be of itself. A mixture of weights is a weight matrix.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 from scipy.special import log_softmax
 
-from clipcache.arrays import Labels, Logits, RowIds, Vectors
+from clipcache.arrays import Labels, Logits, Vectors
 from clipcache.discriminant import Discriminant
+from clipcache.folds import folds
 from clipcache.heads.base import LinearWeights, Probe, check_training_set
 from clipcache.text import LabelText
 from clipcache.whitening import PoolSample
@@ -66,7 +66,7 @@ class Auto:
             return probe
         rule = Discriminant().fit(x, y, pool, probe, recipe.known(y))
         held = []
-        for kept, out in _split(y, self.folds, rng):
+        for kept, out in folds(y, self.folds, rng=rng):
             less = recipe.fit(x[kept], y[kept], probe)
             # The space stays that of all labels: it is the pool's far more than that of a label.
             same = Discriminant().fit_in(
@@ -77,19 +77,6 @@ class Auto:
         weight = scale * (a * rule.weight + b * probe.weight)
         bias = scale * (a * rule.bias + b * probe.bias)
         return LinearWeights(weight.astype(np.float32), bias.astype(np.float32))
-
-
-def _split(y: Labels, folds: int, rng: np.random.Generator) -> Iterator[tuple[RowIds, RowIds]]:
-    """Yield (kept, held out) places, each class spread over the folds.
-
-    Nothing is held out of a class with one label: nobody could know it without that.
-    """
-    places = rng.permutation(len(y))
-    places = places[np.bincount(y)[y[places]] > 1]
-    places = places[np.argsort(y[places], kind="stable")]
-    for number in range(min(folds, len(places))):
-        out = places[number::folds]
-        yield np.setdiff1d(np.arange(len(y)), out), out
 
 
 def _advise(held: list[HeldOut]) -> tuple[tuple[int, int], float]:

@@ -9,7 +9,7 @@ import pytest
 
 from clipcache import registry
 from clipcache.cli.main import COMMANDS, clipcache
-from tests.synthetic import write_cache
+from clipcache.demo import CLASSES, draw_class
 
 README = Path(__file__).parents[2] / "README.md"
 
@@ -60,11 +60,14 @@ def test_every_option_has_words(name: str, option: click.Option) -> None:
 
 
 def test_the_python_in_readme_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    write_cache(tmp_path / "photos.zarr")
+    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+    for index, name in enumerate(CLASSES[:6]):
+        draw_class(tmp_path / "photos" / name, index, 12, seed=4)
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
-    exec(code, names)
+    exec("\n".join(blocks), names)
+    assert [closed.labels for closed in names["rounds"]] == [6, 11, 16]
+    assert names["done"].images == 72
     run = names["run"]
     assert sorted(run.ballots.labels()) == sorted(names["rows"].tolist())
     assert len(run.propose()) == 10

@@ -2,12 +2,9 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy.special import log_softmax
 
 from clipcache.arrays import Labels, RowIds, Vectors
-from clipcache.heads import auto
 from clipcache.heads.auto import FEWEST, USUAL_SCALE, Auto
 from clipcache.heads.base import Head, LinearWeights
 from clipcache.heads.linear import Linear
@@ -162,28 +159,3 @@ def test_names_stand_in_for_labels_that_are_missing() -> None:
     named, unnamed = (fit(Auto(), x, y, pool, classes=5, text=text) for text in (words, None))
     assert accuracy(named, test, truth) > 0.9
     assert (unnamed.logits(test).argmax(axis=1) < 3).all()
-
-
-@given(st.lists(st.integers(0, 5), min_size=1, max_size=60), st.integers(2, 7), st.integers(0, 9))
-def test_each_row_that_others_can_stand_in_for_is_held_out_once(
-    labels: list[int], folds: int, seed: int
-) -> None:
-    y = np.array(labels)
-    size = np.bincount(y)
-    parts = list(auto._split(y, folds, np.random.default_rng(seed)))
-    held_out = np.concatenate([NOBODY, *(out for _, out in parts)])
-    np.testing.assert_array_equal(np.sort(held_out), np.flatnonzero(size[y] > 1))
-    for kept, out in parts:
-        assert len(out)
-        np.testing.assert_array_equal(np.sort(np.concatenate([kept, out])), np.arange(len(y)))
-        assert set(y[kept].tolist()) == set(labels)  # a class is never held out whole
-        assert (np.bincount(y[out], minlength=len(size)) <= -(-size // len(parts))).all()
-
-
-def test_what_is_held_out_hangs_on_the_generator() -> None:
-    y = np.repeat(np.arange(4), 10)
-    first, again, other = (
-        [out.tolist() for _, out in auto._split(y, 5, np.random.default_rng(seed))]
-        for seed in (0, 0, 1)
-    )
-    assert first == again != other

@@ -1,0 +1,136 @@
+"""`clipcache label RUN`."""
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .options import (
+    batch_option,
+    device_option,
+    head_option,
+    json_option,
+    stop_option,
+    strategy_option,
+)
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--cache", type=click.Path(path_type=Path), help="New run: the cache to label.")
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="The folder in which the images of the cache lie.  [the one that was given last]",
+)
+@click.option(
+    "--classes",
+    type=click.Path(path_type=Path),
+    help="New run: a file with class names, one a line, beside those that the cache has.",
+)
+@strategy_option
+@head_option
+@batch_option
+@click.option(
+    "--init", default="kmeans", show_default=True, help="New run: the first images, as for loop."
+)
+@click.option("--subsample", type=click.IntRange(1), help="Score only N random images a round.")
+@click.option("--rounds", type=click.IntRange(1), help="End after N rounds.  [when people do]")
+@click.option("--seed", type=click.IntRange(0), default=0, help="Decides every random choice.")
+@click.option(
+    "--held-out",
+    type=click.IntRange(0),
+    help="New run: so many random images are labelled first to measure accuracy on, and teach "
+    "nothing.  [50, or 0 where the cache has labelled test images]",
+)
+@click.option(
+    "--per-image",
+    type=click.IntRange(1),
+    default=1,
+    show_default=True,
+    help="How many people look at each image.",
+)
+@click.option(
+    "--relabel", is_flag=True, help="New run: ask about images whose label the cache knows, too."
+)
+@stop_option
+@device_option
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--port", type=click.IntRange(0, 65535), default=8600, show_default=True, help="0 for any."
+)
+@click.option("--only-begin", is_flag=True, help="Make RUN, for Label Studio, and serve no page.")
+@json_option
+@click.pass_context
+def command(context: click.Context, /, **given: Any) -> None:
+    """Label images with other people, on a page in the browser; everything is kept in RUN.
+
+    The first time, --cache says what is labelled. Later `clipcache label RUN` is enough: it goes on
+    where it was. Open the address that is printed, and send it to those who help.
+    """
+    from clipcache.images.names import read_names
+    from clipcache.people import open_run, photos_of
+
+    from .output import print_json
+
+    folder: Path = given["run"]
+    names = read_names(given["classes"]) if given["classes"] else ()
+    options = _options(context, given)
+    run = open_run(folder, given["cache"], names, device=given["device"], **options)
+    if given["only_begin"]:
+        facts = {"run": str(folder), "images": len(run.pool), "classes": list(run.names)}
+        print_json(facts) if given["as_json"] else click.echo(f"begun: {folder}")
+        return
+    _serve(folder, run, photos_of(run, given["images"]), given)
+
+
+RUN_OPTIONS = (
+    "strategy",
+    "head",
+    "batch",
+    "init",
+    "subsample",
+    "rounds",
+    "seed",
+    "held_out",
+    "per_image",
+    "stop",
+)
+
+
+def _options(context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
+    """Return the fields of a RunConfig that were given: a run that is there keeps the others."""
+    default = click.core.ParameterSource.DEFAULT
+    options = {n: given[n] for n in RUN_OPTIONS if context.get_parameter_source(n) != default}
+    return options | ({"asks": "all"} if given["relabel"] else {})
+
+
+def _serve(folder: Path, run: Any, photos: Any, given: dict[str, Any]) -> None:
+    from clipcache.desk import Desk
+    from clipcache.web.app import make_app
+    from clipcache.web.security import hosts_of
+    from clipcache.web.server import address_of, listen, serve
+    from clipcache.web.token import read_token
+
+    from .output import print_json, warn_of_network
+
+    warn_of_network(given["host"])
+    token = read_token(folder)
+    listening = listen(given["host"], given["port"])
+    desk = Desk(run)
+    app = make_app(desk, photos, token=token, hosts=hosts_of(given["host"]), title=folder.name)
+    address = address_of(listening, token)
+
+    def ready() -> None:
+        if given["as_json"]:
+            print_json({"run": str(folder), "images": len(run.pool), "address": address})
+        else:
+            click.echo(f"{len(run.pool):,} images to label. Open {address}\nCtrl-C ends.")
+
+    try:
+        serve(app, listening, ready)
+    finally:
+        labels = desk.status().labels
+        desk.close()
+        run.store.close()
+    click.echo(f"{labels:,} images labelled so far; `clipcache label {folder}` goes on", err=True)

@@ -1,0 +1,97 @@
+"""`clipcache predict RUN IMAGES`."""
+
+import os
+from pathlib import Path
+
+import click
+
+from .encoder_options import encoder_device_option, pretrained_option
+from .options import json_option
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGES|CACHE", type=click.Path(path_type=Path))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    help="A .csv or .parquet file.  [predictions.csv in RUN]",
+)
+@click.option(
+    "--at-least",
+    type=click.FloatRange(0, 1),
+    default=0.0,
+    help="Give no answer where the likeliest class is less likely than this, as in 0.9.",
+)
+@click.option(
+    "--root", type=click.Path(path_type=Path), help="Table: the folder that its paths start from."
+)
+@click.option(
+    "--path-column", default="path", show_default=True, help="Table: the column with the path."
+)
+@click.option(
+    "--path-pattern",
+    default="{}",
+    show_default=True,
+    help="Table: how a path is made of the cell, such as images/{}.jpg.",
+)
+@pretrained_option
+@encoder_device_option
+@click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Images encoded at a time.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count(),
+    show_default="one a core",
+    help="Threads that decode.",
+)
+@json_option
+def command(
+    run: Path,
+    images: Path,
+    out: Path | None,
+    at_least: float,
+    root: Path | None,
+    path_column: str,
+    path_pattern: str,
+    pretrained: str | None,
+    device: str,
+    batch_size: int,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Write the likeliest classes of IMAGES, as the labels of RUN teach.
+
+    IMAGES is a folder or a .csv or .tsv table, as for embed; they are encoded by the encoder of
+    RUN's cache, and into no cache. Or it is a CACHE that this encoder made. A line holds the key,
+    five classes with probabilities, the answer (empty where unsure) and the reason why there is
+    none.
+    """
+    from clipcache.images.source import SourceOptions
+    from clipcache.predict.predict import PredictOptions, predict
+    from clipcache.run import Run
+
+    from .output import print_json
+    from .tables import counter
+
+    source = SourceOptions(root=root, path_column=path_column, path_pattern=path_pattern)
+    options = PredictOptions(at_least, source, pretrained, device, batch_size, workers)
+    out = out or run / "predictions.csv"
+    with counter("images") as progress:
+        summary = predict(Run.open(run), images, out, options, progress)
+    if as_json:
+        print_json({"out": str(out), **vars(summary)})
+        return
+    click.echo(f"the head has learned from {summary.learned_from:,} labels; {summary.calibration}")
+    click.echo(
+        f"{out}: {summary.answered:,} of {summary.images:,} images answered, "
+        f"{summary.unsure:,} unsure, {summary.failed:,} cannot be used"
+    )
+    if summary.expected_accuracy is not None:
+        click.echo(f"expected to be right: {100 * summary.expected_accuracy:.1f} % of the answers")

@@ -1,0 +1,101 @@
+"""What a run is for: a head that has learned from all labels, and is as sure as it is right.
+
+How sure to be is found on labels that the head has not learned from. Held-out ones are a fair
+sample, and where there are `ENOUGH` of them they decide alone. Otherwise each labelled row is
+judged by a head that was fitted without it. Rows that a strategy chose are harder than the pool, so
+the second way is on the cautious side: a promise of 90 % is kept, at the price of fewer answers.
+
+Five sets of real features, some 120 and 220 labels chosen by the default strategy, three seeds:
+calibration error on test rows in points, and in brackets by how much the head was surer than right,
+on average and at most over sets.
+
+| head | as it was fitted | learned from labels by cross-validation | from 50 held-out labels |
+|---|---|---|---|
+| `auto` | 6.1 (+0.5, +11.1) | 8.0 (-6.5, -1.0) | 5.5 (-0.6, +3.0) |
+| `transductive` | 12.5 (+8.8, +28.0) | 8.6 (-6.8, -1.2) | 5.5 (+0.2, +3.0) |
+| `linear` | 25.8 (-25.7, -11.6) | 6.5 (-0.2, +6.6) | 6.4 (-0.9, +4.7) |
+
+`auto` is calibrated by its own cross-validation, so a temperature does not lower its error; it only
+takes the sets away on which the head was far too sure.
+"""
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from clipcache.arrays import Logits, Vectors
+from clipcache.classifier.calibration import fit_temperature
+from clipcache.classifier.lesson import Lesson
+from clipcache.heads.base import FittedHead, LinearWeights
+from clipcache.projection import HasLogits
+from clipcache.run import Run
+
+ENOUGH = 50
+"""Held-out labels from which on they decide alone."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """How sure a classifier is of itself, and where that was learned."""
+
+    temperature: float
+    """What logits are divided by."""
+    labels: int
+    """How many labels it was found on."""
+    held_out: bool
+    """Whether these were a fair sample that nobody learned from."""
+
+    def __str__(self) -> str:
+        if not self.labels:
+            return "not calibrated: no class has two labels"
+        kind = "held-out labels" if self.held_out else "labels by cross-validation, cautiously"
+        return f"temperature {self.temperature:.2f}, found on {self.labels:,} {kind}"
+
+
+@dataclass(frozen=True, eq=False)
+class Classifier:
+    """A head and what its columns mean."""
+
+    head: FittedHead
+    names: tuple[str, ...]
+    """(c,) classes."""
+    labels: int
+    """How many it has learned from."""
+    calibration: Calibration
+
+    @classmethod
+    def of(cls, run: Run) -> Self:
+        """Return the classifier that all labels of a run make; RunError where there is none yet."""
+        lesson = Lesson.of(run)
+        head = lesson.fit()
+        return cls(head, lesson.names, len(lesson.rows), _calibrate(run, lesson, head))
+
+    @property
+    def calibrated(self) -> HasLogits:
+        """The head with calibrated logits, for `scoring`: weights, where the head is weights."""
+        t = np.float32(self.calibration.temperature)
+        if isinstance(self.head, LinearWeights):
+            return LinearWeights(self.head.weight / t, self.head.bias / t)
+        return _Tempered(self.head, t)
+
+
+@dataclass(frozen=True, eq=False)
+class _Tempered:
+    head: HasLogits
+    temperature: np.float32
+
+    def logits(self, block: Vectors) -> Logits:
+        """Return (b, c) float32 for (b, d) float32 unit rows."""
+        logits: Logits = self.head.logits(block) / self.temperature
+        return logits
+
+
+def _calibrate(run: Run, lesson: Lesson, head: FittedHead) -> Calibration:
+    rows, labels = run.measured()
+    if len(rows) >= ENOUGH:
+        logits = head.logits(run.data.features[rows].astype(np.float32))
+        return Calibration(fit_temperature(logits, labels), len(rows), held_out=True)
+    judged = lesson.out_of_fold()
+    labels = lesson.y[judged.places]
+    return Calibration(fit_temperature(judged.logits, labels), len(labels), held_out=False)

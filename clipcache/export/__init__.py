@@ -1,0 +1,1 @@
+"""What leaves a run, one format a file; each file's `export` writes it."""

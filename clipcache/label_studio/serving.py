@@ -1,0 +1,74 @@
+"""The backend at work: requests are answered while one thread keeps run and project in step."""
+
+import socket
+from collections.abc import Callable
+from contextlib import ExitStack
+
+from clipcache.desk.suggestions import Suggester
+from clipcache.label_studio.backend import make_backend, origins_of
+from clipcache.label_studio.client import LabelStudio
+from clipcache.label_studio.connect import connect
+from clipcache.label_studio.sync import Synced, sync
+from clipcache.label_studio.worker import Worker
+from clipcache.photos import Photos
+from clipcache.run import Run
+from clipcache.web.server import serve
+
+EVERY = 60.0
+"""Seconds after which we look by ourselves: Label Studio sends a webhook once, and forgets it."""
+
+
+def serve_backend(
+    run: Run,
+    studio: LabelStudio,
+    wanted: str | None,
+    photos: Photos,
+    *,
+    listening: socket.socket,
+    public_url: str,
+    on_sync: Callable[[Synced], None],
+    say: Callable[[str], None],
+) -> None:
+    """Serve until SIGTERM or Ctrl-C.
+
+    Parameters
+    ----------
+    wanted : number or title of the project, as in `push`.
+    public_url : where Label Studio and its pages find `listening`.
+    on_sync : hears what was done, where anything was.
+    say : hears in one line why something could not be done; it is tried again.
+    """
+    suggester, connected = Suggester(run), False
+
+    def job(train: bool) -> None:
+        nonlocal connected
+        if train and _new_labels(run):
+            run.prepare()
+        synced = sync(run, studio, wanted, public_url, suggester=suggester)
+        if not connected or synced.news:
+            on_sync(synced)
+        if not connected:
+            connect(run, studio, synced.pushed.project, public_url)
+            connected = True
+
+    worker = Worker(job, every=EVERY, say=say)
+    app = make_backend(
+        run,
+        photos,
+        suggester,
+        hint=lambda train: worker.hint(train=train),
+        origins=origins_of(studio.url),
+    )
+    with ExitStack() as ending:
+
+        def ready() -> None:
+            ending.enter_context(worker)
+            worker.hint()
+
+        serve(app, listening, ready)
+
+
+def _new_labels(run: Run) -> bool:
+    """Tell whether somebody said something that the newest head has not learned."""
+    rounds = run.store.rounds()
+    return run.ballots.seen > (rounds[-1].seen if rounds else 0)

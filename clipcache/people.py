@@ -1,0 +1,83 @@
+"""A run that people label: begun where it is new, continued where it is there."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from clipcache.cache.reader import EmbeddingCache
+from clipcache.durable import write_file
+from clipcache.errors import RunError
+from clipcache.images.folder import Folder
+from clipcache.photos import Photos
+from clipcache.run import Run
+from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
+from clipcache.run_folder import read
+
+HELD_OUT = 50
+"""Images that people label to measure on, where the cache has no labelled test images: the standard
+error of an accuracy of 80 % is then 6 points."""
+
+
+def open_run(
+    folder: Path,
+    cache: Path | None = None,
+    names: Sequence[str] = (),
+    *,
+    device: str = "cpu",
+    **options: Any,
+) -> Run:
+    """Return the run in `folder`, which is begun on `cache` where it is new.
+
+    Parameters
+    ----------
+    folder : the run. One that is there is continued on its own cache.
+    cache : the cache of a new run.
+    names : classes beside those of the cache, for a new run.
+    device : "cpu" or "cuda", where the pool is scored.
+    options : fields of `RunConfig` that are not to be as they are by default.
+
+    Raises RunError where a new run has no cache, where the run was begun with other options, and
+    where its labels are replayed.
+    """
+    if (folder / "run.json").exists():
+        return _continue(folder, cache, options, device)
+    if cache is None:
+        raise RunError(f"there is no run in {folder}; begin one with --cache, as photos.zarr")
+    opened = EmbeddingCache.open(cache)
+    config = replace(RunConfig(rounds=WHILE_THEY_LIKE, asks="unlabeled"), **options)
+    if "held_out" not in options and not _measurable(opened):
+        config = replace(config, held_out=min(HELD_OUT, opened.n // 10))
+    return Run.begin(folder, config, opened, names, device=device)
+
+
+def _continue(folder: Path, cache: Path | None, options: Mapping[str, Any], device: str) -> Run:
+    stored = read(folder)
+    config = RunConfig(**stored["config"])
+    if not config.people:
+        raise RunError(
+            f"{folder} replays the labels of its cache; name another folder for people to label in"
+        )
+    opened = EmbeddingCache.open(cache or Path(stored["cache"]))
+    return Run.begin(folder, replace(config, **options), opened, device=device)
+
+
+def _measurable(cache: EmbeddingCache) -> bool:
+    return bool((cache.labels()[cache.rows("test")] >= 0).any())
+
+
+def photos_of(run: Run, images: Path | None = None) -> Photos:
+    """Return the images of a run, whose keys start from the folder `images`.
+
+    It is remembered: without it, the one that was given last. Raises RunError where none ever was,
+    and where it is no folder.
+    """
+    kept = run.folder / "images-folder"
+    if images is None and not kept.exists():
+        raise RunError("give --images, the folder in which the images of the cache lie")
+    folder = images.resolve() if images else Path(kept.read_text(encoding="utf-8"))
+    if not folder.is_dir():
+        raise RunError(f"{folder} is no folder; give --images, where the images lie now")
+    if images is not None:
+        write_file(kept, str(folder).encode())
+    return Photos(Folder(folder), run.cache.keys().tolist())

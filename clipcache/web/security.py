@@ -1,0 +1,148 @@
+"""Who may come in: the right host, a token, and for changes the same origin.
+
+The address that is printed holds the token. Opened once, it becomes a cookie that scripts cannot
+read and other sites cannot send, and the address bar is left without it.
+"""
+
+import ipaddress
+import secrets
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from clipcache.web.token import public_id
+
+SAFE_METHODS = ("GET", "HEAD")
+YEAR = 365 * 24 * 3600
+EVERY_ADDRESS = ("", "0.0.0.0", "::")
+
+
+def hosts_of(address: str) -> frozenset[str]:
+    """Return the names under which a server that listens on `address` may be called.
+
+    A page of another site can make its own name point here (DNS rebinding), but cannot make the
+    browser say another name than its own. Numbers cannot be rebound, so "*" stands for any of them
+    where the server listens on every address.
+    """
+    if address in EVERY_ADDRESS:
+        name = socket.gethostname().lower()
+        return frozenset({"localhost", name, f"{name}.local", "*"})
+    if _is_loopback(address):
+        return frozenset({"localhost", "127.0.0.1", "::1", address.lower()})
+    return frozenset({address.lower()})
+
+
+@dataclass(frozen=True)
+class Gate:
+    """An ASGI app around another one that lets in only who may come in.
+
+    `refuse` makes the page for a person who has no cookie, or a wrong token.
+    """
+
+    app: ASGIApp
+    token: str
+    hosts: frozenset[str]
+    refuse: Callable[[Request, int], Response]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, or answer why not."""
+        if scope["type"] != "http":
+            return
+        request = Request(scope, receive)
+        refusal = self._refusal(request)
+        await (refusal or self.app)(scope, receive, send)
+
+    def _refusal(self, request: Request) -> Response | None:
+        """Return the answer to a request that is not passed on."""
+        if not self._host_known(request):
+            return PlainTextResponse(
+                "this server does not go by that name: use the address that it printed", 421
+            )
+        path = request.scope["path"]  # request.url is put together with what Host says
+        if _is_public(path) and request.method in SAFE_METHODS:
+            return None
+        given = request.query_params.get("token")
+        if given is not None and path == "/" and request.method == "GET":
+            return self._exchange(request, given)
+        cookie = request.cookies.get(cookie_name(self.token), "")
+        if not _same(cookie, self.token):
+            return self.refuse(request, 401)
+        if request.method not in SAFE_METHODS and not _same_origin(request):
+            return PlainTextResponse("this did not come from our own page", 403)
+        return None
+
+    def _host_known(self, request: Request) -> bool:
+        """Tell whether the request names this server; ports may differ, as tunnels change them."""
+        said = request.headers.getlist("host")
+        name = _name_of(said[0]) if len(said) == 1 else ""
+        return name in self.hosts or ("*" in self.hosts and _is_number(name))
+
+    def _exchange(self, request: Request, given: str) -> Response:
+        """Return the answer to an address with a token: a cookie, and the way on without it."""
+        if not _same(given, self.token):
+            return self.refuse(request, 403)
+        # Not straight to "/": a Strict cookie is not sent on a redirect that began with a click on
+        # another site, such as the mail that the address came in.
+        response = RedirectResponse("/welcome", 303)
+        response.set_cookie(
+            cookie_name(self.token), self.token, max_age=YEAR, httponly=True, samesite="strict"
+        )
+        return response
+
+
+def cookie_name(token: str) -> str:
+    """Return the name of the cookie: one a run, for all ports of a host share their cookies."""
+    return f"clipcache_{public_id(token)}"
+
+
+def _is_public(path: str) -> bool:
+    """Tell whether anybody may see it: what is the same in every installation."""
+    return path == "/welcome" or path.startswith("/static/")
+
+
+def _same(given: str, token: str) -> bool:
+    """Compare in a time that says nothing of how much was right."""
+    return secrets.compare_digest(given.encode(), token.encode())
+
+
+def _same_origin(request: Request) -> bool:
+    """Tell whether a change comes from a page of ours; a browser always says one or the other."""
+    site = request.headers.get("sec-fetch-site")
+    origin = request.headers.get("origin")
+    if site is None and origin is None:
+        return False
+    if site not in (None, "same-origin"):
+        return False
+    if origin is None:
+        return True
+    parts = urlsplit(origin)
+    return parts.scheme in ("http", "https") and parts.netloc == request.headers["host"]
+
+
+def _name_of(host: str) -> str:
+    """Return the name or number in a Host header, in lower case; "" where it is none."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port  # raises where it is no number
+    except ValueError:
+        return ""
+    return parts.hostname or "" if parts.netloc == host and "@" not in host else ""
+
+
+def _is_number(name: str) -> bool:
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_loopback(address: str) -> bool:
+    return address == "localhost" or (
+        _is_number(address) and ipaddress.ip_address(address).is_loopback
+    )

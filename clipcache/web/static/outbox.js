@@ -1,0 +1,167 @@
+// Answers on their way: the browser keeps each until the server has it on disk, so that neither a
+// lost network nor a server that is started again costs one.
+
+const WAITS = [500, 1000, 2000, 4000, 8000]; // milliseconds before the next try
+const PATIENCE = 15000; // milliseconds until a try counts as failed
+
+const { run, person } = document.body.dataset;
+const PLACE = `clipcache ${run} ${person}`;
+
+// The queue is kept where a reload and other tabs find it; in memory where the browser forbids that.
+const memory = { queue: [] };
+
+function read() {
+  try {
+    return JSON.parse(localStorage.getItem(PLACE)) ?? [];
+  } catch {
+    return memory.queue;
+  }
+}
+
+function write(queue) {
+  memory.queue = queue;
+  try {
+    localStorage.setItem(PLACE, JSON.stringify(queue));
+  } catch {
+    // Private windows may refuse: memory has it.
+  }
+}
+
+// Events: "saved" {entry, html}, "undone" {html}, "change", "lost" {reason, refused}, "back".
+class Outbox extends EventTarget {
+  #sending = false;
+  #failures = 0;
+  #timer = null;
+  #undo = false;
+
+  // Number of answers that the server has not confirmed.
+  get size() {
+    return read().length;
+  }
+
+  // Tell whether an answer to this image is on its way.
+  has(row) {
+    return read().some((entry) => entry.rows.includes(Number(row)));
+  }
+
+  // Keep an answer and send it; `fields` are those of the form at `path`.
+  add(path, rows, fields) {
+    const id = `${Date.now()} ${Math.random()}`;
+    write([...read(), { id, path, rows: rows.map(Number), fields }]);
+    this.#say("change");
+    this.flush();
+  }
+
+  // Tell whether an answer is being taken back; until that is done, nothing new is answered.
+  get undoing() {
+    return this.#undo;
+  }
+
+  // Take the last answer back, when all before it have arrived. This is tried once, for nobody
+  // knows whether a try that got no answer was made, and a second one would take back another.
+  undo() {
+    if (this.#failures) {
+      this.#say("undone", { html: null, reason: "Undo needs the server, which is not there." });
+      return;
+    }
+    this.#undo = true;
+    this.flush();
+  }
+
+  // Give up the oldest answer, which the server refuses.
+  drop() {
+    write(read().slice(1));
+    this.#say("change");
+    this.again();
+  }
+
+  // Try at once.
+  again() {
+    clearTimeout(this.#timer);
+    this.#timer = null;
+    this.flush();
+  }
+
+  async flush() {
+    if (this.#sending || this.#timer) return;
+    this.#sending = true;
+    try {
+      // One tab at a time, where the browser can do that.
+      const alone = navigator.locks ? (f) => navigator.locks.request(PLACE, f) : (f) => f();
+      await alone(() => this.#send());
+    } finally {
+      this.#sending = false;
+    }
+    if (!this.#timer && (read().length || this.#undo)) this.flush(); // came in meanwhile
+  }
+
+  async #send() {
+    while (read().length || this.#undo) {
+      const [entry] = read();
+      const { html, reason, refused } = await post(entry ?? { path: "/undo", fields: {} });
+      if (reason) {
+        this.#fail(entry, reason, refused);
+        return;
+      }
+      if (this.#failures) this.#say("back");
+      this.#failures = 0;
+      if (entry) {
+        write(read().filter((other) => other.id !== entry.id));
+        this.#say("saved", { entry, html });
+      } else {
+        this.#undo = false;
+        this.#say("undone", { html });
+      }
+      this.#say("change");
+    }
+  }
+
+  #fail(entry, reason, refused) {
+    if (this.#undo) {
+      this.#undo = false;
+      this.#say("undone", { html: null, reason });
+    }
+    if (!entry) return;
+    const wait = WAITS[Math.min(this.#failures, WAITS.length - 1)];
+    this.#failures += 1;
+    this.#timer = setTimeout(() => this.again(), wait);
+    this.#say("lost", { reason, refused });
+  }
+
+  #say(name, detail = {}) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+// Return the server's answer as {html}, or why there is none as {reason, refused}.
+async function post({ path, fields }) {
+  let response;
+  try {
+    response = await fetch(path, {
+      method: "POST",
+      body: new URLSearchParams(fields),
+      signal: AbortSignal.timeout(PATIENCE),
+      redirect: "error",
+    });
+    const html = await response.text();
+    if (response.ok) return { html };
+    if (response.status === 401) {
+      return { reason: "The server no longer knows this browser: open the address that it printed." };
+    }
+    const refused = response.status !== 503;
+    return { reason: `The server could not keep the answer: ${brief(html)}`, refused };
+  } catch {
+    return { reason: "No connection to the server." };
+  }
+}
+
+function brief(text) {
+  return text.startsWith("<") ? "it is not well" : text.slice(0, 300);
+}
+
+export const outbox = new Outbox();
+
+window.addEventListener("online", () => outbox.again());
+window.addEventListener("beforeunload", (event) => {
+  if (outbox.size) event.preventDefault(); // the browser asks whether to leave
+});

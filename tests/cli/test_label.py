@@ -1,0 +1,94 @@
+"""`clipcache label` from outside: what it begins, serves, prints and refuses."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clipcache.run import Run
+from tests.pictures import draw
+from tests.unlabelled import write_unlabelled
+
+LABEL = [sys.executable, "-m", "clipcache.cli.main", "label"]
+
+
+@pytest.fixture
+def pool(tmp_path: Path) -> Path:
+    write_unlabelled(tmp_path / "c.zarr")
+    (tmp_path / "images").mkdir()
+    for row in range(20):
+        draw(row, (40, 30)).save(tmp_path / f"images/{row:06d}.jpg")
+    return tmp_path
+
+
+def refused(pool: Path, *arguments: str) -> str:
+    done = subprocess.run(
+        [*LABEL, *arguments], cwd=pool, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode in (1, 2), done.stderr
+    assert "Traceback" not in done.stderr
+    return done.stderr
+
+
+def test_a_page_is_served_until_it_is_stopped_and_found_again(pool: Path) -> None:
+    first = ["run", "--cache", "c.zarr", "--images", "images", "--port", "0", "--batch", "7"]
+    token = ""
+    for arguments in (first, ["run", "--port", "0"]):
+        server = subprocess.Popen(
+            [*LABEL, *arguments, "--json"],
+            cwd=pool,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert server.stdout is not None
+        facts = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")
+        assert facts["images"] == 478
+        base, _, now = facts["address"].partition("/?token=")
+        assert token in ("", now)  # a browser that was let in stays in
+        token = now
+        assert httpx.get(base).status_code == 401
+        with httpx.Client(base_url=base, follow_redirects=True) as browser:
+            assert browser.get("/", params={"token": token}).status_code == 200
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(timeout=60) == 0
+        assert server.stderr is not None
+        assert "0 images labelled so far; `clipcache label run` goes on" in server.stderr.read()
+        server.stdout.close()
+        server.stderr.close()
+    run = Run.open(pool / "run")
+    assert run.config.batch == 7
+    assert len(run.held_out) == 50
+    run.store.close()
+
+
+def test_a_run_can_be_begun_without_a_page(pool: Path) -> None:
+    (pool / "names.txt").write_text("hat\nclass 3\n")
+    done = subprocess.run(
+        [*LABEL, "run", "--cache", "c.zarr", "--classes", "names.txt", "--only-begin", "--json"],
+        cwd=pool,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    facts = json.loads(done.stdout)
+    assert facts["classes"][-1] == "hat"
+    assert len(facts["classes"]) == 9
+
+
+def test_bad_calls_get_one_line(pool: Path) -> None:
+    assert "there is no run in run; begin one with --cache" in refused(pool, "run")
+    begin = ("run", "--cache", "c.zarr")
+    assert "give --images, the folder in which" in refused(pool, *begin)
+    assert "begun with other options: batch 3 instead of 10" in refused(pool, "run", "--batch", "3")
+
+
+def test_a_host_that_others_reach_is_warned_of(pool: Path) -> None:
+    said = refused(pool, "run", "--cache", "c.zarr", "--images", "images", "--host", "203.0.113.9")
+    assert "warning: 203.0.113.9 can be reached from other machines" in said
+    assert "cannot listen on 203.0.113.9" in said

@@ -1,0 +1,341 @@
+"""People at the pages, in a real browser."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+
+import pytest
+from selenium import webdriver
+from selenium.common.exceptions import WebDriverException
+from selenium.webdriver import ActionChains
+from selenium.webdriver.chrome.options import Options
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.wait import WebDriverWait
+
+from clipcache.labels import EXCLUDED, SKIPPED, WITHDRAWN, LabelStore
+from tests.web.conftest import Server
+from tests.web.pool import NAMES
+
+WAIT = 30.0
+HARM = NAMES.index("<img src=x onerror=alert(1)>")
+
+
+class Person:
+    """Somebody with a keyboard in front of a browser."""
+
+    def __init__(self, browser: webdriver.Chrome, server: Server, name: str) -> None:
+        self.browser = browser
+        self.server = server
+        self.name = name
+
+    def open(self) -> None:
+        self.browser.get(self.server.url)
+        self.until(lambda: self.see("#name"))
+        self.see("#name")[0].send_keys(self.name, Keys.ENTER)
+        self.until(lambda: self.browser.current_url == f"{self.server.base}/")
+        self.until(lambda: self.row)
+
+    def go(self, path: str) -> None:
+        self.browser.get(self.server.base + path)
+
+    def until(self, holds: Callable[[], object]) -> None:
+        WebDriverWait(self.browser, WAIT, 0.02).until(lambda _: holds())
+
+    def type(self, *keys: str) -> None:
+        ActionChains(self.browser).send_keys(*keys).perform()
+
+    def see(self, selector: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def ask(self, script: str) -> object:
+        return self.browser.execute_script(f"return {script}")
+
+    @property
+    def row(self) -> int | None:
+        """The image in sight, when it is there to be judged."""
+        script = """(() => {
+          const card = document.querySelector(".card:not([hidden])");
+          return card?.querySelector("img").complete ? card.dataset.row : null;
+        })()"""
+        found = self.ask(script)
+        return None if found is None else int(str(found))
+
+    def answer(self, *keys: str) -> int:
+        """Press keys that answer the image in sight, wait for the next one and return the row."""
+        self.until(lambda: self.row is not None)
+        row = self.row
+        assert row is not None
+        self.type(*keys)
+        self.until(lambda: self.row != row)
+        return row
+
+    def label_on(self, place: int) -> int:
+        """The class on a button of the image in sight."""
+        buttons = self.see(".card:not([hidden]) .choice[data-label]")
+        return int(buttons[place].get_attribute("data-label") or "")
+
+    def pick(self, *keys: str) -> None:
+        """Open the box, type, and press Enter once the classes for all of it are there."""
+        self.until(lambda: self.row is not None)
+        self.type("o")
+        self.until(lambda: self.ask("document.activeElement.id === 'search-text'"))
+        self.type(*keys)
+
+    @property
+    def state(self) -> str:
+        return str(self.ask("document.getElementById('saved').dataset.state"))
+
+    def saved(self) -> None:
+        self.until(lambda: self.state == "saved")
+
+    @property
+    def given(self) -> list[tuple[int, int]]:
+        """What this person said, as it lies on disk."""
+        history = self.server.history()
+        return [(entry.row, entry.label) for entry in history if entry.annotator == self.name]
+
+    def faults(self) -> list[str]:
+        """What the browser complained of, but for a server that was not there."""
+        logs = [entry["message"] for entry in self.browser.get_log("browser")]  # type: ignore[no-untyped-call]
+        return [text for text in logs if not re.search("net::ERR_|Failed to fetch", text)]
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
+    program = shutil.which("chromium") or shutil.which("google-chrome")
+    driver = shutil.which("chromedriver")
+    if program is None or driver is None:
+        pytest.skip("there is no chromium with its chromedriver here")
+    options = Options()
+    options.binary_location = program
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    profile = tmp_path_factory.mktemp("profile")
+    for argument in ("--headless=new", "--window-size=1280,800", f"--user-data-dir={profile}"):
+        options.add_argument(argument)
+    if os.geteuid() == 0:
+        options.add_argument("--no-sandbox")  # it refuses root, who CI is
+    try:
+        opened = webdriver.Chrome(options=options, service=Service(driver))
+    except WebDriverException as error:
+        pytest.skip(f"the browser does not start: {error.msg}")
+    yield opened
+    opened.quit()
+
+
+@pytest.fixture(scope="module")
+def server(browser: webdriver.Chrome, make_server: Callable[..., Server]) -> Server:
+    """One for all, started where there is a browser."""
+    return make_server()
+
+
+@pytest.fixture
+def person(
+    browser: webdriver.Chrome, server: Server, request: pytest.FixtureRequest
+) -> Iterator[Person]:
+    """Somebody new at their first image; nothing is ever to complain in their browser."""
+    browser.get(f"{server.base}/welcome")
+    browser.delete_all_cookies()
+    browser.get_log("browser")  # type: ignore[no-untyped-call]
+    somebody = Person(browser, server, request.node.name.split("[")[0])
+    somebody.open()
+    yield somebody
+    assert somebody.faults() == []
+
+
+def test_a_batch_by_keyboard_through_a_server_that_is_killed(person: Person) -> None:
+    server = person.server
+    expected: list[tuple[int, int]] = []
+    for key in ("1", "2", "5"):
+        person.until(lambda: person.row is not None)
+        label = person.label_on(int(key) - 1)
+        expected.append((person.answer(key), label))
+    expected.append((person.answer("s"), SKIPPED))
+    expected.append((person.answer("x"), EXCLUDED))
+
+    person.pick("onerr")  # a class that would do harm
+    expected.append((person.answer(Keys.ENTER), HARM))
+    person.pick("scarf <b>")  # a new one
+    expected.append((person.answer(Keys.ENTER), len(NAMES)))
+    person.saved()
+    assert person.given == expected
+
+    back = expected[-1][0]
+    person.type("u")
+    person.until(lambda: person.row == back)
+    assert person.given == [*expected, (back, WITHDRAWN)]
+    person.pick("SCARF", Keys.ARROW_DOWN, Keys.ARROW_UP)
+    expected += [(back, WITHDRAWN), (person.answer(Keys.ENTER), len(NAMES))]
+    person.saved()
+    assert person.given == expected
+
+    assert server.end(signal.SIGKILL) < 0
+    person.until(lambda: person.row is not None)
+    label = person.label_on(0)
+    expected.append((person.answer("1"), label))
+    person.until(lambda: person.state == "lost")
+    assert person.see("#banner")[0].is_displayed()
+    assert "1 answer is kept" in person.see("#banner")[0].text
+    label = person.label_on(2)
+    expected.append((person.answer("3"), label))
+    assert "2 not saved" in person.see("#saved")[0].text
+    person.type("u")  # cannot be known to have been done, so it is not promised
+    person.browser.refresh()  # and a page that is gone takes no answer with it
+    server.start()
+    person.go("/")
+    person.saved()
+    assert not person.see("#banner")[0].is_displayed()
+    assert person.given == expected
+
+    for _ in range(3):
+        person.until(lambda: person.row is not None)
+        label = person.label_on(0)
+        expected.append((person.answer("1"), label))
+    person.saved()
+    assert person.given == expected
+    store = LabelStore(server.folder / "labels.sqlite")
+    assert store.classes() == ["scarf <b>"]
+    store.close()
+
+
+def test_a_network_that_is_lost_for_a_while(person: Person) -> None:
+    def network(up: bool) -> None:
+        wire = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
+        person.browser.execute_cdp_cmd("Network.enable", {})
+        person.browser.execute_cdp_cmd(
+            "Network.emulateNetworkConditions", {"offline": not up, **wire}
+        )
+
+    person.until(lambda: person.ask("document.images.length > 2 && document.images[2].complete"))
+    network(up=False)
+    rows = [person.answer("1"), person.answer("s")]
+    person.until(lambda: person.state == "lost")
+    assert person.given == []
+    person.answer("x")
+    assert person.see("#deck .state"), "all that was in hand is answered"
+    network(up=True)
+    person.saved()
+    person.until(lambda: person.row is not None)
+    assert [row for row, _ in person.given][:2] == rows
+    assert len(person.given) == 3
+    assert person.row not in [row for row, _ in person.given]
+
+
+def test_an_answer_that_is_refused_is_shown_and_can_be_dropped(person: Person) -> None:
+    """It stays until somebody says so, and those behind it are kept as well."""
+    entry = {"id": "1", "path": "/answer", "rows": [9999], "fields": {"row": 9999, "label": 0}}
+    person.browser.execute_script(
+        "const { run, person } = document.body.dataset;"
+        "localStorage.setItem(`clipcache ${run} ${person}`, arguments[0])",
+        json.dumps([entry]),
+    )
+    person.go("/")
+    person.until(lambda: "row 9999" in person.see("#banner")[0].text)
+    answered = person.answer("1")
+    assert person.given == []
+    person.until(lambda: "2 answers are kept" in person.see("#banner")[0].text)
+    person.see("#banner-drop")[0].click()
+    person.saved()
+    assert [row for row, _ in person.given] == [answered]
+    person.browser.get_log("browser")  # type: ignore[no-untyped-call]
+
+
+def test_a_grid_by_keyboard(person: Person) -> None:
+    person.go("/grid")
+    person.until(lambda: person.see(".tile"))
+    groups = {
+        int(group.get_attribute("data-label") or ""): [
+            int(tile.get_attribute("data-row") or "")
+            for tile in group.find_elements(By.CSS_SELECTOR, ".tile")
+        ]
+        for group in person.see(".group")
+    }
+    (first, rows), (second, others), *_ = groups.items()
+    assert person.ask("document.activeElement.dataset.row") == str(rows[0])
+    person.type(Keys.SPACE)  # the first image is out
+    ActionChains(person.browser).key_down(Keys.SHIFT).send_keys("2").key_up(Keys.SHIFT).perform()
+    assert person.ask("document.activeElement.closest('.group').dataset.label") == str(second)
+    person.type("1")
+    person.type("2")
+    person.saved()
+    expected = [(row, first) for row in rows[1:]] + [(row, second) for row in [*others, rows[0]]]
+    assert person.given == expected
+    assert not person.see(f".group:not(.sent) [data-row='{rows[0]}']")
+
+
+def test_a_grid_by_mouse(person: Person) -> None:
+    person.go("/grid")
+    person.until(lambda: person.see(".tile"))
+    first, second = person.see(".group")[:2]
+    tiles = first.find_elements(By.CSS_SELECTOR, ".tile")
+    moved = int(tiles[0].get_attribute("data-row") or "")
+    out = int(tiles[1].get_attribute("data-row") or "")
+    ActionChains(person.browser).drag_and_drop(tiles[0], second).perform()
+    person.until(lambda: second.find_elements(By.CSS_SELECTOR, f"[data-row='{moved}']"))
+    tiles[1].click()
+    into = int(second.get_attribute("data-label") or "")
+    for button in [b for b in person.see(".confirm") if b.is_displayed()]:
+        button.click()
+    person.saved()
+    person.until(lambda: not person.see(".group.sent") or person.see("#rest"))  # the next batch
+    assert not person.see(f".tile[data-row='{out}']")
+    labels = dict(person.given)
+    assert labels[moved] == into
+    assert out not in labels
+    person.go("/")
+    person.until(lambda: person.row is not None)
+    hand = [card.get_attribute("data-row") for card in person.see(".card")]
+    assert str(out) in hand, "what was taken out comes back one by one"
+
+
+def test_the_address_works_from_a_link_on_another_site(person: Person) -> None:
+    """A Strict cookie is not sent on a redirect that began on another site."""
+    link = f'<a href="{person.server.url}">label</a>'.encode()
+
+    class Mail(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "text/html")
+            self.end_headers()
+            self.wfile.write(link)
+
+        def log_message(self, *_args: object) -> None:
+            """Say nothing."""
+
+    person.browser.delete_all_cookies()
+    with HTTPServer(("127.0.0.1", 0), Mail) as mail:
+        threading.Thread(target=mail.serve_forever, daemon=True).start()
+        person.browser.get(f"http://localhost:{mail.server_port}/")
+        person.see("a")[0].click()
+        person.until(lambda: person.browser.current_url == f"{person.server.base}/name")
+        mail.shutdown()
+    person.browser.get_log("browser")  # type: ignore[no-untyped-call]
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_everything_fits_into_the_window(person: Person, width: int) -> None:
+    """Nothing to scroll sideways, and on a phone all answers are in reach at once."""
+    size = {"width": width, "height": 844, "deviceScaleFactor": 1, "mobile": width < 400}
+    person.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    try:
+        for path in ("/", "/grid", "/find", "/doubts", "/disputes", "/aside", "/name"):
+            person.go(path)
+            assert person.ask("document.documentElement.scrollWidth <= innerWidth"), path
+        person.go("/")
+        person.until(lambda: person.row is not None)
+        script = """[...document.querySelectorAll(".card:not([hidden]) button")]
+          .map((button) => button.getBoundingClientRect())
+          .map(({ top, bottom, height }) => [top, bottom, height])"""
+        boxes = json.loads(str(person.ask(f"JSON.stringify({script})")))
+        assert len(boxes) == 9
+        assert all(top >= 0 and bottom <= 844 for top, bottom, _ in boxes)
+        assert width > 400 or all(height >= 44 for _, _, height in boxes)
+    finally:
+        person.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
