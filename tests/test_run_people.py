@@ -307,3 +307,19 @@ def test_names_that_are_given_join_those_of_the_cache(tmp_path: Path) -> None:
     again = Run.open(tmp_path / "run")
     assert again.names == (*class_names(8), "hat")
     again.store.close()
+
+
+def test_a_rehearsal_leaves_no_trace(run: Run) -> None:
+    run.rehearse()
+    batch = run.propose()
+    run.rehearse()
+    answer(run, batch[:3])
+    run.rehearse()
+    assert run.store.rounds() == []
+    assert len(run.store.batches()) == 1
+    assert len(run.store.history()) == 3
+    assert not list((run.folder / "heads").iterdir())
+    answer(run, batch[3:])
+    other = Run.open(run.folder)  # which has not rehearsed
+    assert other.prepare().tolist() == run.store.batches()[1].tolist()
+    other.store.close()

@@ -26,7 +26,10 @@ class Ahead:
     """A thread that prepares one batch more whenever few images are left."""
 
     def __init__(self, run: Run, left: Callable[[], int], speed: Callable[[], float]) -> None:
-        """`left` says how many images nobody has taken yet, `speed` how many go in a second."""
+        """Have the first images ready, which takes seconds, then work in the background.
+
+        `left` says how many images nobody has taken yet, `speed` how many go in a second.
+        """
         self.busy = False
         """Whether a round is being prepared."""
         self.problem: str | None = None
@@ -37,6 +40,7 @@ class Ahead:
         self._closed = False
         self._news = Condition()
         self._looked = False
+        self._rehearse()
         self._thread = Thread(target=self._work, name="prepare", daemon=True)
         self._thread.start()
 
@@ -62,8 +66,23 @@ class Ahead:
                     self._news.wait(RETRY)
                 self._looked = False
 
+    def _rehearse(self) -> None:
+        """Have the first images ready, then do a round for nothing: the first one is slow."""
+        try:
+            if not self._run.batches:
+                self._prepare()
+            self._run.rehearse()
+        except ClipcacheError as error:
+            self.problem = str(error)
+
     def _few(self) -> bool:
-        return not self._over and self._left() <= self._needed()
+        left = self._left()
+        return not self._over and left <= self._needed() and (not left or self._informed())
+
+    def _informed(self) -> bool:
+        """Whether half of the first images are answered: less would teach a round too little."""
+        first = self._run.batches[:1]
+        return bool(first) and 2 * len(self._run.ballots.rows()) >= len(first[0])
 
     def _needed(self) -> int:
         """Return how many images people get through while a round is prepared, and some more."""

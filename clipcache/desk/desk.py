@@ -22,6 +22,8 @@ RECENT = 600.0
 """Seconds over which the rate of labels is measured."""
 SHORTEST = 60.0
 """Seconds that answers are spread over at least: two in one second are no 7,200 an hour."""
+USUAL = 0.5
+"""Answers of a person in a second, before there are any."""
 PACE = 60.0
 """Seconds over which is measured how many images must be ready."""
 
@@ -302,9 +304,10 @@ class Desk:
             return min(sum(self._wants(row, who) for row in self._queue) for who in people)
 
     def _speed(self) -> float:
-        """Return how many images go in a second."""
+        """Return how many images go in a second, or soon will with the people who are here."""
         with self._lock:
-            return (self._rate(PACE, 1.0) or 0.0) / self.run.config.per_image
+            soon = USUAL * len(self._hands.people())
+            return max(self._rate(PACE, 1.0) or 0.0, soon) / self.run.config.per_image
 
     def _rate(self, window: float, unit: float, shortest: float = 1.0) -> float | None:
         """Return answers in the last `window` seconds, as so many in `unit` seconds.

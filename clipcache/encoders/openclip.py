@@ -34,7 +34,8 @@ class OpenClip:
     """An image tower and a text tower of one open_clip model, in float32."""
 
     def __init__(self, model: Any, transform: Any, tokenizer: Any, identity: Identity) -> None:
-        self._model = model
+        self.model = model
+        """The open_clip module, for whoever exports it."""
         self._transform = transform
         self._tokenizer = tokenizer
         self._device = next(model.parameters()).device
@@ -87,14 +88,14 @@ class OpenClip:
     def encode_images(self, batch: Pixels) -> Vectors:
         """Return (b, d) float32 unit rows for (b, 3, s, s) pixels."""
         images = torch.from_numpy(batch).to(self._device)
-        vectors: Vectors = self._model.encode_image(images, normalize=True).cpu().numpy()
+        vectors: Vectors = self.model.encode_image(images, normalize=True).cpu().numpy()
         return vectors
 
     @torch.inference_mode()
     def encode_text(self, prompts: Sequence[str]) -> Vectors:
         """Return (t, d) float32 unit rows for t prompts."""
         tokens = self._tokenizer(list(prompts)).to(self._device)
-        parts = [self._model.encode_text(b, normalize=True) for b in tokens.split(TEXT_BATCH)]
+        parts = [self.model.encode_text(b, normalize=True) for b in tokens.split(TEXT_BATCH)]
         vectors: Vectors = torch.cat(parts).cpu().numpy()
         return vectors
 

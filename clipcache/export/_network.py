@@ -25,7 +25,7 @@ class Network(nn.Module):
     def __init__(self, encoder: OpenClip, classifier: Classifier) -> None:
         """Share the encoder's weights; RunError for a head that is not known here."""
         super().__init__()
-        self.tower = encoder._model
+        self.tower = encoder.model
         for name, values in scaling(encoder).items():
             self.register_buffer(name, torch.tensor(values))
         self.head = head_module(classifier.head)
@@ -45,7 +45,7 @@ class Network(nn.Module):
 
 def scaling(encoder: OpenClip) -> dict[str, npt.NDArray[np.float32]]:
     """Return what pixels in [0, 1] are normalised by: (3, 1, 1) `mean` and `std`."""
-    config: dict[str, Any] = encoder._model.visual.preprocess_cfg
+    config: dict[str, Any] = encoder.model.visual.preprocess_cfg
     return {
         name: np.array(config[name], dtype=np.float32).reshape(3, 1, 1) for name in ("mean", "std")
     }
@@ -60,7 +60,7 @@ def as_bytes(encoder: OpenClip, pixels: Pixels) -> npt.NDArray[np.uint8]:
 
 def preprocessing(encoder: OpenClip) -> dict[str, Any]:
     """Return what is to be done to an image before it goes in, for people and programs."""
-    config: dict[str, Any] = encoder._model.visual.preprocess_cfg
+    config: dict[str, Any] = encoder.model.visual.preprocess_cfg
     return {
         "color": "RGB, 8 bits, upright by EXIF, transparent parts on white",
         "resize": config["resize_mode"],
