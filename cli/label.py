@@ -69,7 +69,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     where it was. Open the address that is printed, and send it to those who help.
     """
     from clipcache.images.names import read_names
-    from clipcache.people import open_run, photos_of
+    from clipcache.people import only_desk, open_run, photos_of
 
     from .output import print_json
 
@@ -81,7 +81,8 @@ def command(context: click.Context, /, **given: Any) -> None:
         facts = {"run": str(folder), "images": len(run.pool), "classes": list(run.names)}
         print_json(facts) if given["as_json"] else click.echo(f"begun: {folder}")
         return
-    _serve(folder, run, photos_of(run, given["images"]), given)
+    with only_desk(folder):
+        _serve(folder, run, photos_of(run, given["images"]), given)
 
 
 RUN_OPTIONS = (

@@ -1,9 +1,12 @@
 """A run that people label: begun where it is new, continued where it is there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+from filelock import FileLock, Timeout
 
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.durable import write_file
@@ -64,6 +67,25 @@ def _continue(folder: Path, cache: Path | None, options: Mapping[str, Any], devi
 
 def _measurable(cache: EmbeddingCache) -> bool:
     return bool((cache.labels()[cache.rows("test")] >= 0).any())
+
+
+@contextmanager
+def only_desk(folder: Path) -> Iterator[None]:
+    """Keep the run in `folder` to this process, where two would hand out the same images.
+
+    Raises RunError where another one has it.
+    """
+    lock = FileLock(folder / "desk.lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise RunError(
+            f"another `clipcache label` has {folder} open; use its address, or end it first"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def photos_of(run: Run, images: Path | None = None) -> Photos:

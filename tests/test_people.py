@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from clipcache.errors import CacheMissingError, ImageError, RunError
-from clipcache.people import HELD_OUT, open_run, photos_of
+from clipcache.people import HELD_OUT, only_desk, open_run, photos_of
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
 from tests.pictures import draw
@@ -70,3 +70,14 @@ def test_the_folder_of_the_images_is_remembered(tmp_path: Path) -> None:
         photos_of(run)
     assert photos_of(run, tmp_path / "moved").read(3)
     run.store.close()
+
+
+def test_a_run_has_one_desk_at_a_time(tmp_path: Path) -> None:
+    with (
+        only_desk(tmp_path),
+        pytest.raises(RunError, match=r"another `clipcache label` has .* open"),
+        only_desk(tmp_path),
+    ):
+        pass
+    with only_desk(tmp_path):
+        pass
