@@ -1,28 +1,26 @@
 """`clipcache embed SOURCE CACHE`."""
 
-import os
 from pathlib import Path
 
 import click
 
-from .options import cache_argument, json_option
+from .options import (
+    batch_size_option,
+    cache_argument,
+    json_option,
+    path_column_option,
+    path_pattern_option,
+    root_option,
+    workers_option,
+)
 
 
 @click.command()
 @click.argument("source", type=click.Path(path_type=Path))
 @cache_argument
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Table: the folder that its paths start from."
-)
-@click.option(
-    "--path-column", default="path", show_default=True, help="Table: the column with the path."
-)
-@click.option(
-    "--path-pattern",
-    default="{}",
-    show_default=True,
-    help="Table: how a path is made of the cell, such as images/{}.jpg.",
-)
+@root_option
+@path_column_option
+@path_pattern_option
 @click.option(
     "--label-column",
     help="Table: the column with the class name; an empty cell is an unlabelled image.",
@@ -60,20 +58,8 @@ from .options import cache_argument, json_option
     show_default=True,
     help="Auto takes CUDA where there is one.",
 )
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1),
-    default=64,
-    show_default=True,
-    help="Images encoded at a time.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=os.cpu_count(),
-    show_default="one a core",
-    help="Threads that decode.",
-)
+@batch_size_option
+@workers_option
 @click.option(
     "--chunk-rows",
     type=click.IntRange(1),

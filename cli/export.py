@@ -6,8 +6,7 @@ import click
 
 from clipcache import registry
 
-from .encoder_options import pretrained_option
-from .options import json_option
+from .options import json_option, pretrained_option
 
 FORMATS = {name.replace("_", "-"): name for name in registry.names("export")}
 

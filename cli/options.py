@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import os
 from pathlib import Path
 
 import click
@@ -65,3 +66,41 @@ device_option = click.option(
     help="Where the pool is scored; the same images are chosen.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
+root_option = click.option(
+    "--root", type=click.Path(path_type=Path), help="Table: the folder that its paths start from."
+)
+path_column_option = click.option(
+    "--path-column", default="path", show_default=True, help="Table: the column with the path."
+)
+path_pattern_option = click.option(
+    "--path-pattern",
+    default="{}",
+    show_default=True,
+    help="Table: how a path is made of the cell, such as images/{}.jpg.",
+)
+batch_size_option = click.option(
+    "--batch-size",
+    type=click.IntRange(1),
+    default=64,
+    show_default=True,
+    help="Images encoded at a time.",
+)
+workers_option = click.option(
+    "--workers",
+    type=click.IntRange(1),
+    default=os.cpu_count(),
+    show_default="one a core",
+    help="Threads that decode.",
+)
+pretrained_option = click.option(
+    "--pretrained",
+    metavar="TAG|FILE",
+    help="Where the encoder's weights are, if they came from a file.  [what the cache remembers]",
+)
+encoder_device_option = click.option(
+    "--device",
+    type=click.Choice(["auto", "cpu", "cuda"]),
+    default="auto",
+    show_default=True,
+    help="Where the encoder works; auto takes CUDA where there is one.",
+)

@@ -1,12 +1,19 @@
 """`clipcache predict RUN IMAGES`."""
 
-import os
 from pathlib import Path
 
 import click
 
-from .encoder_options import encoder_device_option, pretrained_option
-from .options import json_option
+from .options import (
+    batch_size_option,
+    encoder_device_option,
+    json_option,
+    path_column_option,
+    path_pattern_option,
+    pretrained_option,
+    root_option,
+    workers_option,
+)
 
 
 @click.command()
@@ -23,34 +30,13 @@ from .options import json_option
     default=0.0,
     help="Give no answer where the likeliest class is less likely than this, as in 0.9.",
 )
-@click.option(
-    "--root", type=click.Path(path_type=Path), help="Table: the folder that its paths start from."
-)
-@click.option(
-    "--path-column", default="path", show_default=True, help="Table: the column with the path."
-)
-@click.option(
-    "--path-pattern",
-    default="{}",
-    show_default=True,
-    help="Table: how a path is made of the cell, such as images/{}.jpg.",
-)
+@root_option
+@path_column_option
+@path_pattern_option
 @pretrained_option
 @encoder_device_option
-@click.option(
-    "--batch-size",
-    type=click.IntRange(1),
-    default=64,
-    show_default=True,
-    help="Images encoded at a time.",
-)
-@click.option(
-    "--workers",
-    type=click.IntRange(1),
-    default=os.cpu_count(),
-    show_default="one a core",
-    help="Threads that decode.",
-)
+@batch_size_option
+@workers_option
 @json_option
 def command(
     run: Path,

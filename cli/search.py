@@ -4,8 +4,7 @@ from pathlib import Path
 
 import click
 
-from .encoder_options import encoder_device_option, pretrained_option
-from .options import cache_argument, json_option
+from .options import cache_argument, encoder_device_option, json_option, pretrained_option
 
 
 @click.command()

@@ -125,7 +125,7 @@ def _create(model: str, pretrained: str, device: str) -> tuple[Any, Any]:
         )
     weights = None if pretrained == RANDOM else pretrained
     try:
-        with torch.random.fork_rng(), _silence(), _no_vain_retries():
+        with torch.random.fork_rng(), silence(), _no_vain_retries():
             torch.manual_seed(0)  # so that "random" is the same network every time
             net, _, transform = open_clip.create_model_and_transforms(
                 model, pretrained=weights, device=device
@@ -145,8 +145,8 @@ def _create(model: str, pretrained: str, device: str) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _silence() -> Iterator[None]:
-    """Keep open_clip's and the hub's logging off the terminal: our one error line says it all."""
+def silence() -> Iterator[None]:
+    """Keep the logging of others off the terminal: what counts, we say in one line."""
     before = logging.root.manager.disable
     logging.disable(logging.CRITICAL)
     try:

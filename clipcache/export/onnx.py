@@ -7,9 +7,8 @@ JSON. Whatever is written has been held against PyTorch first, on images of all 
 """
 
 import json
-import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -23,7 +22,7 @@ from clipcache import __version__
 from clipcache.classifier.classifier import Classifier
 from clipcache.durable import whole_file
 from clipcache.encoder_of import encoder_of
-from clipcache.encoders.openclip import OpenClip
+from clipcache.encoders.openclip import OpenClip, silence
 from clipcache.errors import ImageError, RunError
 from clipcache.export._network import Network, as_bytes, preprocessing
 from clipcache.export.base import ExportOptions
@@ -85,7 +84,7 @@ def write_onnx(
 def _write(network: Network, encoder: OpenClip, classifier: Classifier, path: Path) -> None:
     size = encoder.identity.image_size
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
-    with _quiet():
+    with silence():
         program = torch.onnx.export(
             network,
             (example,),
@@ -153,14 +152,3 @@ def _check_installed() -> None:
     missing = [name for name in ("onnx", "onnxruntime", "onnxscript") if find_spec(name) is None]
     if missing:
         raise RunError(f'--format onnx needs {", ".join(missing)}: pip install "clipcache[onnx]"')
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's log off the terminal: what counts is checked afterwards."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
