@@ -177,10 +177,17 @@ class LabelStore:
         ((number,),) = self._query("select max(round) from rounds")
         return None if number is None else int(number)
 
-    def add_class(self, place: int, name: str, annotator: str) -> None:
-        """Store the name of a class that was made after the run began; on disk on return."""
+    def add_class(self, first: int, name: str, annotator: str) -> None:
+        """Store the name of a class that was made after the run began; on disk on return.
+
+        It gets the place after the last one, the first one `first`. Nothing happens where another
+        process has made it meanwhile.
+        """
+        sql = (
+            "insert or ignore into classes select coalesce(max(place) + 1, ?), ?, ?, ? from classes"
+        )
         with self._explained(), self._db as db:
-            db.execute("insert into classes values (?, ?, ?, ?)", (place, name, annotator, _now()))
+            db.execute(sql, (first, name, annotator, _now()))
 
     def classes(self) -> list[str]:
         """Return the names of the classes that were made after the run began, in order."""

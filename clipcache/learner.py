@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 from scipy.special import softmax
-from threadpoolctl import threadpool_limits
 
 from clipcache import registry, scoring
 from clipcache.arrays import Labels, Probs, RowIds, Vectors
@@ -30,6 +29,7 @@ from clipcache.run_config import FIT, SAMPLE, SELECTION, START, SUBSAMPLE, RunCo
 from clipcache.starts import choose_start
 from clipcache.stopping import why_stop
 from clipcache.strategies.base import Strategy
+from clipcache.threads import one_thread
 from clipcache.whitening import PoolSample
 
 SHOWN = 5
@@ -226,7 +226,7 @@ class Learner:
         if text is not None and classes > len(self.data.names):
             text = text.of([*self.data.names, *[""] * (classes - len(self.data.names))])
         # Sums over rows depend on the number of threads, which must not decide who is asked next.
-        with threadpool_limits(1):
+        with one_thread():
             return self._head.fit(
                 self.data.features[rows].astype(np.float32),
                 labels,

@@ -5,9 +5,9 @@ from collections.abc import Callable
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import log_softmax
-from threadpoolctl import threadpool_limits
 
 from clipcache.arrays import Float64, Labels
+from clipcache.threads import one_thread
 
 
 def cross_entropy(logits: Float64, y: Labels) -> tuple[float, Float64]:
@@ -41,7 +41,7 @@ def minimise(
     loss: Callable[[Float64], tuple[float, Float64]], first: Float64, max_iterations: int = 1000
 ) -> Float64:
     """Return where `loss` (and its gradient) is smallest, searching from `first` by L-BFGS."""
-    with threadpool_limits(1):  # on a busy machine, threads for matrices this small only wait
+    with one_thread():  # on a busy machine, threads for matrices this small only wait
         found = minimize(
             loss,
             first.ravel(),

@@ -10,7 +10,6 @@ import weakref
 
 import numpy as np
 import numpy.typing as npt
-from threadpoolctl import threadpool_limits
 
 from clipcache.arrays import Features, RowIds, Vectors
 from clipcache.contenders import not_a_number
@@ -18,6 +17,7 @@ from clipcache.errors import ArrayError
 from clipcache.features import PART, Rows, Segment, each_segment
 from clipcache.kernels.product import PackedWeights, pack_weights, product
 from clipcache.neighbors import Cells, kmeans
+from clipcache.threads import one_thread
 
 COMPONENTS = 64
 """Principal components that are kept."""
@@ -114,7 +114,7 @@ def index_of(features: Rows, *rows: RowIds) -> PoolIndex:
 def principal(x: Vectors, components: int) -> Vectors:
     """Return (d, m) float32 directions in which (n, d) rows vary most, at most so many."""
     apart = x - x.mean(axis=0)
-    with threadpool_limits(1):  # the result must not depend on the number of threads
+    with one_thread():  # the result must not depend on the number of threads
         _, directions = np.linalg.eigh((apart.T @ apart).astype(np.float64))
     return np.ascontiguousarray(directions[:, ::-1][:, :components], dtype=np.float32)
 

@@ -103,7 +103,9 @@ class Run:
         `names` are classes beside those of the cache. `device`, "cpu" or "cuda", is where the pool
         is scored; linear heads ask for the same rows.
         """
-        return cls(folder, config, begin(folder, config, cache, names), device=device)
+        run = cls(folder, config, begin(folder, config, cache, names), device=device)
+        run.cache = cache
+        return run
 
     @classmethod
     def open(cls, folder: Path, *, device: str = "cpu") -> Self:
@@ -113,7 +115,9 @@ class Run:
         """
         stored = read(folder)
         cache = EmbeddingCache.open(Path(stored["cache"]))
-        return cls(folder, RunConfig(**stored["config"]), load(folder, cache), device=device)
+        run = cls(folder, RunConfig(**stored["config"]), load(folder, cache), device=device)
+        run.cache = cache
+        return run
 
     def propose(self) -> RowIds:
         """Return the rows to label now, the most wanted first; empty when the run is over.
@@ -121,10 +125,11 @@ class Run:
         Prepares a batch when the last one is complete. Asking again, in this process or another,
         gives the same.
         """
-        batches = self.batches
-        if batches and len(self.open_rows()):
-            return batches[-1]
-        return self.prepare()
+        batches, still = self.batches, self.open_rows()
+        if not len(still):
+            return self.prepare()
+        # A row of an older batch is open again where somebody took an answer back.
+        return batches[-1] if np.isin(still, batches[-1]).any() else still
 
     def open_rows(self) -> RowIds:
         """Return the rows that were asked for and are not settled, in the order of asking."""
@@ -141,20 +146,24 @@ class Run:
         returned. A second process that asks meanwhile waits.
         """
         with FileLock(self.folder / "prepare.lock"):
-            batches, rounds = self.batches, self.store.rounds()
+            batches = self.batches
             if not batches:
                 rows = self._learner.start()
                 self.store.add_batch(0, rows, closed=None)
                 return rows
             number = len(batches) - 1
-            if rounds and rounds[-1].round == number:
+            if self.closed():
                 return NOTHING
+            if len(self.open_rows()) and not len(self._left()):
+                return NOTHING  # the last round waits for the last labels
             history = self._history(batches)
             if not self._learner.can_learn(history):
                 rows = self._learner.more(history)
                 self.store.add_batch(number + 1, rows, closed=None)
                 return rows
             closed = self._learner.close(history, size)
+            if not len(closed.batch) and len(self.open_rows()):
+                return NOTHING  # the same
             closed.head.save(self.head_path(number))
             self.store.add_batch(number + 1, closed.batch, closed.round)
             return closed.batch
@@ -178,8 +187,8 @@ class Run:
     def _history(self, batches: list[RowIds]) -> History:
         """Return what is known by now, for the learner."""
         with self._counting:
-            classes = len(self.names)
-            return self.history_of(batches, self.store.rounds(), self.ballots, classes)
+            ballots = self.ballots  # before the classes, for a label never precedes its class
+            return self.history_of(batches, self.store.rounds(), ballots, len(self.names))
 
     def history_of(
         self, batches: list[RowIds], rounds: list[Round], ballots: Ballots, classes: int
@@ -204,11 +213,19 @@ class Run:
 
     def stopped(self) -> str | None:
         """Return in words why no more labels are asked for; None while there is more to do."""
-        rounds = self.store.rounds()
-        why = why_stop(rounds, self.config.stop, self.config.rounds)
-        if why or not rounds or rounds[-1].round < len(self.batches) - 1:
+        why = why_stop(self.store.rounds(), self.config.stop, self.config.rounds)
+        if why or len(self.open_rows()) or len(self._left()):
             return why
         return "every image of the pool was asked for"
+
+    def closed(self) -> bool:
+        """Whether the last round is closed, so that no batch will follow."""
+        return self.store.last_round() == len(self.batches) - 1
+
+    def _left(self) -> RowIds:
+        """Return the rows of the pool that were neither asked for nor labelled."""
+        looked_at = [*self.batches, np.array(list(self.ballots.rows()), dtype=np.int64)]
+        return np.setdiff1d(self.pool, np.concatenate(looked_at), assume_unique=False)
 
     def labelled(self) -> tuple[RowIds, Labels]:
         """Return the rows whose label teaches, sorted, and their labels.
@@ -251,8 +268,9 @@ class Run:
             names = self.names
             places = {known.casefold(): place for place, known in enumerate(names)}
             if name.casefold() not in places:
-                self.store.add_class(len(names), name, annotator)
-            return places.get(name.casefold(), len(names))
+                self.store.add_class(len(self.data.names), name, annotator)
+                return self.names.index(name)
+            return places[name.casefold()]
 
     def record(
         self,

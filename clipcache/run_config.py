@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 import numpy as np
 
-EVALUATION, START, SUBSAMPLE, SELECTION, FIT, SAMPLE, HELD_OUT = range(7)
+EVALUATION, START, SUBSAMPLE, SELECTION, FIT, SAMPLE, HELD_OUT, CALIBRATION = range(8)
 """What a random generator is for: each purpose and round has its own, so that runs with one seed
 share their start and their evaluation images, whatever else differs."""
 

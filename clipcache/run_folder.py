@@ -8,7 +8,7 @@ RUN/heads/NNN.safetensors   the head that was fitted when round NNN was complete
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
@@ -62,13 +62,19 @@ def load(folder: Path, cache: EmbeddingCache) -> Dataset:
             f"{folder} belongs to another cache, or images or labels of {cache.path} have "
             "changed since it began; give the cache it began with, or another folder"
         )
-    # Classes that came later take no part, so that the head keeps its width.
-    return _named(data, stored["names"])
+    if stored["cache"] != str(cache.path.resolve()):  # it was moved
+        _write(folder, stored | {"cache": str(cache.path.resolve())})
+    # Classes that came later take no part, so that the head keeps its width; nor does what the
+    # cache has learned of a name since.
+    return _named(data, stored["names"], frozenset(stored["described"]))
 
 
-def _named(data: Dataset, names: Sequence[str]) -> Dataset:
-    """Return the data with these class names, and what the cache's text says about them."""
-    return replace(data, names=tuple(names), text=data.text and data.text.of(names))
+def _named(data: Dataset, names: Sequence[str], described: Collection[str]) -> Dataset:
+    """Return the data with these class names, and what the cache's text says about some of them."""
+    if data.text is None:
+        return replace(data, names=tuple(names))
+    text = data.text.of([name if name in described else "" for name in names])
+    return replace(data, names=tuple(names), text=replace(text, names=tuple(names)))
 
 
 def _create(
@@ -77,8 +83,9 @@ def _create(
     if folder.is_file() or any(f.name != "run.json.partial" for f in folder.glob("*")):
         raise RunError(f"{folder} exists and is not a run; name another folder")
     data = Dataset.load(cache)
+    described = () if data.text is None else data.text.described()
     if names:
-        data = _named(data, tuple(dict.fromkeys((*data.names, *names))))
+        data = _named(data, tuple(dict.fromkeys((*data.names, *names))), described)
     check(config, data)
     folder.mkdir(parents=True, exist_ok=True)
     content = {
@@ -89,16 +96,22 @@ def _create(
         "rows": data.n,
         "fingerprint": data.fingerprint,
         "names": list(data.names),
+        "described": list(described),
     }
-    write_file(folder / "run.json", json.dumps(content, indent=2).encode())
+    _write(folder, content)
     return data
+
+
+def _write(folder: Path, content: Mapping[str, Any]) -> None:
+    write_file(folder / "run.json", json.dumps(content, indent=2).encode())
 
 
 def read(folder: Path) -> dict[str, Any]:
     """Return the content of run.json; RunError where it is damaged or of a newer format."""
     try:
         content: dict[str, Any] = json.loads((folder / "run.json").read_bytes())
-        found, *_ = (content[key] for key in ("format", "rows", "fingerprint", "names"))
+        keys = ("format", "cache", "rows", "fingerprint", "names", "described")
+        found, *_ = (content[key] for key in keys)
         known = {f.name for f in fields(RunConfig)}
         strange = set(content["config"]) - known
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -150,11 +163,7 @@ def _check_replay(config: RunConfig, data: Dataset) -> None:
             "the cache holds no labelled test images to measure accuracy on; "
             f"{AGAIN} with --split random:0.2, say"
         )
-    if config.eval_size is not None and not 1 <= config.eval_size <= len(test):
-        raise RunError(
-            f"--eval-size {config.eval_size}, but there are {len(test)} test images; give fewer, "
-            "or leave it out to measure on all"
-        )
+    _check_eval_size(config, len(test))
     pool = data.pool[data.labels[data.pool] >= 0]
     first = start_size(config.init, data.labels[pool], data.names)
     wanted = first + config.batch * config.rounds
@@ -166,6 +175,12 @@ def _check_replay(config: RunConfig, data: Dataset) -> None:
 
 
 def _check_people(config: RunConfig, data: Dataset) -> None:
+    if config.head_start == "continue":
+        raise RunError(
+            "--head-start continue goes on from weights of the same classes, but people may make "
+            "new ones; give fresh"
+        )
+    _check_eval_size(config, len(data.test[data.labels[data.test] >= 0]))
     found = roles(data, config)
     if not len(found.pool):
         hidden = " that has no label; give --relabel to ask about all" if len(found.given) else ""
@@ -180,4 +195,12 @@ def _check_people(config: RunConfig, data: Dataset) -> None:
         raise RunError(
             f"--stop {config.stop} looks at accuracy, but there is nothing to measure it on; give "
             "--held-out 50, say, or a rule that needs none, as agreement"
+        )
+
+
+def _check_eval_size(config: RunConfig, test: int) -> None:
+    if config.eval_size is not None and not 1 <= config.eval_size <= test:
+        raise RunError(
+            f"--eval-size {config.eval_size}, but there are {test} test images; give fewer, "
+            "or leave it out to measure on all"
         )

@@ -27,7 +27,6 @@ from dataclasses import dataclass, field
 from threading import Event, Lock
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from clipcache.arrays import Labels, Probs, RowIds, Scores
 from clipcache.contenders import Contenders, not_a_number
@@ -42,7 +41,7 @@ from clipcache.projection import (
     check_heads,
     exact_scores,
 )
-from clipcache.threads import available_threads
+from clipcache.threads import available_threads, one_thread
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,7 +202,7 @@ def _on_processors(
                 visit(Block(place, segment.rows[part], answers))
 
     # A library's own threads would fight with ours for the processors.
-    single = nullcontext() if projection.is_linear else threadpool_limits(1)
+    single = nullcontext() if projection.is_linear else one_thread()
     with single, closing(todo), ThreadPoolExecutor(threads) as workers:
         try:
             for done in [workers.submit(work) for _ in range(threads)]:

@@ -12,6 +12,8 @@ from clipcache.whitening import PoolSample
 
 KINDS = ("kmeans", "random", "stratified", "typiclust")
 UNNAMED = 20
+MOST = 200
+"""With thousands of classes nobody wants to label one image of each before a head is fitted."""
 
 
 def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
@@ -22,7 +24,8 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
     spec : "kmeans:40" (the images in the middle of so many clusters), "typiclust:40" (the most
         typical ones of so many clusters), "random:40" (any so many), or "stratified:3" (so many of
         each class that occurs among the known labels, as in the report). All but the last may do
-        without the number: as many as there are classes, `UNNAMED` where nobody has named them.
+        without the number: as many as there are classes, `MOST` at most, `UNNAMED` where nobody
+        has named them, and no more than there are rows.
     labels : (u,) classes of the rows to choose from, -1 unknown; only "stratified" looks at them.
     names : the class names.
 
@@ -30,7 +33,8 @@ def start_size(spec: str, labels: Labels, names: Sequence[str]) -> int:
     """
     kind, colon, text = spec.partition(":")
     if not colon and kind != "stratified":
-        text = str(len(names) if len(names) > 1 else min(UNNAMED, len(labels)))
+        wanted = min(len(names), MOST) if len(names) > 1 else UNNAMED
+        text = str(min(wanted, len(labels)))
     if kind not in KINDS or not text.isdecimal() or int(text) < 1:
         raise RunError(
             f"--init {spec} is not understood; give kmeans:40, random:40 or stratified:3, say"

@@ -81,8 +81,8 @@ def gain(rounds: Sequence[Round], points: float) -> str | None:
     What is expected is read off a straight line through the last `TREND` rounds, top-1 over the
     logarithm of the labels. Curves flatten, so the line promises rather too much.
     """
-    rounds = _measured(rounds)
-    if len(rounds) < TREND:
+    rounds = [r for r in _measured(rounds) if r.labels]
+    if len(rounds) < TREND or rounds[-1].labels == rounds[-TREND].labels:
         return None
     labels = np.array([r.labels for r in rounds[-TREND:]], dtype=np.float64)
     slope = np.polyfit(np.log(labels), [100 * r.top1 for r in rounds[-TREND:]], 1)[0]
@@ -90,6 +90,16 @@ def gain(rounds: Sequence[Round], points: float) -> str | None:
     if more >= points:
         return None
     return f"one more round would bring {more:.2f} points of top-1, less than {points:g}"
+
+
+def _with_news(rounds: Sequence[Round]) -> list[Round]:
+    """Return the rounds before which something was said that the one before had not heard."""
+    heard, found = (0, 0), []
+    for closed in rounds:
+        if (closed.labels, closed.seen) != heard:
+            found.append(closed)
+        heard = (closed.labels, closed.seen)
+    return found
 
 
 def _measured(rounds: Sequence[Round]) -> list[Round]:
@@ -149,12 +159,16 @@ def _rule(text: str) -> tuple[Rule, float]:
 def why_stop(rounds: Sequence[Round], spec: str, budget: int) -> str | None:
     """Return in words why no more labels are asked for after these rounds; None to go on.
 
+    A round that was closed before anybody had said anything new says nothing, and does not count:
+    with people, images run out when many have come, not only when they have answered.
+
     Parameters
     ----------
     rounds : closed ones, the first of them round 0; none of them stopped before the last.
     spec : as in `parse`.
     budget : rounds after the first labels.
     """
+    rounds = _with_news(rounds)
     if not rounds:
         return None
     for rule, threshold in parse(spec):

@@ -24,6 +24,11 @@ class LabelText:
     logit_scale: float
     """The factor from cosine to logit that the encoder learned."""
 
+    def described(self) -> tuple[str, ...]:
+        """Return the names that have a vector."""
+        known = np.flatnonzero(np.isfinite(self.vectors).all(axis=1))
+        return tuple(self.names[place] for place in known.tolist())
+
     def of(self, names: Sequence[str]) -> Self:
         """Return the same text for other class names; those that it does not know get NaN."""
         place = {name: index for index, name in enumerate(self.names)}

@@ -11,10 +11,10 @@ from typing import Self
 import numpy as np
 import numpy.typing as npt
 from scipy.linalg import cholesky, solve_triangular
-from threadpoolctl import threadpool_limits
 
 from clipcache.arrays import Float64, Floats, RowIds, Vectors
 from clipcache.features import Rows
+from clipcache.threads import one_thread
 
 SHRINKAGE = 1.0
 """What is added to each variance, in units of their mean: directions that hardly vary in a sample
@@ -47,7 +47,7 @@ class Whitening:
         `covariance` is (d, d), symmetric and positive semi-definite; `ridge` > 0 is in its unit.
         """
         d = len(covariance)
-        with threadpool_limits(1):  # the result must not depend on the number of threads
+        with one_thread():  # the result must not depend on the number of threads
             lower = cholesky(covariance + ridge * np.eye(d), lower=True)
             matrix = solve_triangular(lower, np.eye(d), lower=True).T
         return cls(mean, np.ascontiguousarray(matrix, dtype=np.float32))
@@ -105,7 +105,7 @@ class PoolSample:
     def covariance(self) -> Float64:
         """(d, d) float64, of all rows around `mean`."""
         x = self.vectors - self.mean
-        with threadpool_limits(1):
+        with one_thread():
             return (x.T @ x).astype(np.float64) / max(len(x), 1)
 
     @cached_property

@@ -9,12 +9,15 @@ import pytest
 
 from clipcache.arrays import RowIds
 from clipcache.ballots import OPEN, Ballots
+from clipcache.cache.reader import EmbeddingCache
+from clipcache.cache.writer import CacheWriter
 from clipcache.errors import RunError
 from clipcache.labels import EXCLUDED, SKIPPED, WITHDRAWN
 from clipcache.learner import Learner
 from clipcache.run import Run
 from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
-from tests.synthetic import FAILED, class_names, write_cache
+from tests import synthetic
+from tests.synthetic import CHUNK_ROWS, FAILED, class_names, write_cache
 from tests.unlabelled import truth, write_unlabelled
 
 TRUTH = truth()
@@ -275,6 +278,8 @@ def test_two_processes_that_prepare_at_once_make_one_batch_after_the_other(run: 
         ({"init": "kmeans:9999"}, "asks for more images than the pool has"),
         ({"stop": "plateau"}, "--stop plateau looks at accuracy, .* --held-out 50"),
         ({"stop": "agreement,gain:0.1"}, "looks at accuracy"),
+        ({"head_start": "continue"}, "people may make new ones; give fresh"),
+        ({"eval_size": 5}, "--eval-size 5, but there are 0 test images"),
     ],
 )
 def test_options_that_cannot_work_are_refused(
@@ -282,7 +287,7 @@ def test_options_that_cannot_work_are_refused(
 ) -> None:
     cache = write_unlabelled(tmp_path / "c.zarr")
     with pytest.raises(RunError, match=words):
-        Run.begin(tmp_path / "run", replace(PEOPLE, **changes), cache)
+        Run.begin(tmp_path / "run", replace(PEOPLE, **changes), cache)  # type: ignore[arg-type]
     assert not (tmp_path / "run").exists()
 
 
@@ -323,3 +328,82 @@ def test_a_rehearsal_leaves_no_trace(run: Run) -> None:
     other = Run.open(run.folder)  # which has not rehearsed
     assert other.prepare().tolist() == run.store.batches()[1].tolist()
     other.store.close()
+
+
+def test_a_pool_of_which_nobody_can_tell_anything_comes_to_an_end(tmp_path: Path) -> None:
+    run = Run.begin(tmp_path / "run", PEOPLE, write_unlabelled(tmp_path / "c.zarr", 60))
+    while len(batch := run.propose()):
+        assert run.stopped() is None
+        run.record(batch, [SKIPPED] * len(batch), annotator="ann", source="test")
+    assert run.stopped() == "every image of the pool was asked for"
+    some = run.pool[:9]
+    answer(run, some)  # after all
+    run.prepare()
+    assert [r.labels for r in run.store.rounds()] == [9]
+    run.store.close()
+
+
+@pytest.mark.parametrize("rounds", [2, WHILE_THEY_LIKE])
+def test_the_last_round_has_the_last_labels(tmp_path: Path, rounds: int) -> None:
+    cache = write_unlabelled(tmp_path / "c.zarr", 60)
+    run = Run.begin(tmp_path / "run", replace(PEOPLE, rounds=rounds), cache)
+    run.propose()
+    while run.stopped() is None:
+        run.prepare()  # ahead of every answer
+        for row in run.open_rows()[:5].tolist():
+            answer(run, [row])
+    while len(still := run.open_rows()):
+        answer(run, still[:1])
+    run.prepare()
+    assert run.store.rounds()[-1].labels == len(run.labelled()[0])
+    assert len(run.prepare()) == 0
+    run.store.close()
+
+
+def test_what_the_cache_learns_of_a_name_later_changes_no_run(tmp_path: Path) -> None:
+    cache = write_unlabelled(tmp_path / "c.zarr")
+    run = Run.begin(tmp_path / "run", replace(PEOPLE, head="text_prior"), cache, ("class 8",))
+    answer(run, run.propose())
+    before = run.prepare().tolist()
+    run.store.close()
+    with CacheWriter.open(cache.path, synthetic.identity(), chunk_rows=CHUNK_ROWS) as writer:
+        writer.write_text(synthetic.text(9))
+    again = Run.open(tmp_path / "run")
+    assert again.data.text is not None
+    assert again.data.text.described() == class_names(8)
+    learner = Learner(again.data, again.config)
+    closed = learner.close(again.history_of(again.batches[:1], [], again.ballots, classes=9))
+    assert closed.batch.tolist() == before
+    again.store.close()
+
+
+def test_a_driver_that_only_proposes_and_records_gets_reopened_rows_too(run: Run) -> None:
+    first = run.propose()
+    answer(run, first)
+    second = run.propose()
+    answer(run, second)
+    run.record(first[2:3], [WITHDRAWN], annotator="ann", source="test")
+    assert run.propose().tolist() == [first[2]]
+    answer(run, run.propose())
+    assert set(run.propose().tolist()).isdisjoint([*first.tolist(), *second.tolist()])
+
+
+def test_a_cache_that_was_moved_is_found_again(tmp_path: Path) -> None:
+    cache = write_unlabelled(tmp_path / "c.zarr")
+    Run.begin(tmp_path / "run", PEOPLE, cache).store.close()
+    cache.path.rename(tmp_path / "moved.zarr")
+    moved = EmbeddingCache.open(tmp_path / "moved.zarr")
+    run = Run.begin(tmp_path / "run", PEOPLE, moved)
+    assert run.cache.path == tmp_path / "moved.zarr"
+    run.store.close()
+    again = Run.open(tmp_path / "run")  # which knows by now
+    assert len(again.cache.keys()) == 600
+    again.store.close()
+
+
+def test_more_names_than_images_are_no_hindrance(tmp_path: Path) -> None:
+    cache = write_unlabelled(tmp_path / "c.zarr", 60)
+    names = tuple(f"name {i}" for i in range(300))
+    run = Run.begin(tmp_path / "run", PEOPLE, cache, names)
+    assert len(run.propose()) == len(run.pool)
+    run.store.close()

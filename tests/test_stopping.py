@@ -1,5 +1,6 @@
 """When a run stops, and what it says."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -127,3 +128,19 @@ def test_a_run_that_has_stopped_asks_for_nothing_more(
     assert len(again.propose()) == 0
     assert "less than 100" in str(again.stopped())
     assert len(list(simulate(run.data, config))) == 4
+
+
+def test_rounds_before_which_nothing_was_said_do_not_count() -> None:
+    told = rounds(top1=[0.5, 0.6, 0.7, 0.8], agreement=[None, 0.5, 0.5, 0.5])
+    idle = [replace(told[-1], round=r, agreement=1.0, seen=told[-1].seen) for r in range(4, 12)]
+    for spec in ("agreement:0.9", "plateau:1", "gain:0.1", "budget"):
+        assert why_stop([*told, *idle], spec, 5) is None, spec
+    nothing = [replace(told[0], labels=0, round=r) for r in range(8)]  # nobody has answered yet
+    for spec in ("agreement:0.9", "plateau:1", "gain:0.1", "budget"):
+        assert why_stop(nothing, spec, 3) is None, spec
+
+
+def test_a_label_that_was_only_changed_is_news() -> None:
+    same = [replace(r, labels=20, seen=20 + r.round) for r in rounds(agreement=[None, 1, 1, 1])]
+    assert why_stop(same, "agreement:0.9", BUDGET) is not None
+    assert why_stop([replace(r, top1=0.5) for r in same] * 2, "gain:0.1", BUDGET) is None

@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Self
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from clipcache import registry
 from clipcache.arrays import Labels, RowIds, Vectors
@@ -14,6 +13,7 @@ from clipcache.heads.base import FittedHead, Head
 from clipcache.run import Run
 from clipcache.run_config import FIT, SAMPLE
 from clipcache.text import LabelText
+from clipcache.threads import one_thread
 from clipcache.whitening import PoolSample
 
 
@@ -59,7 +59,7 @@ class Lesson:
     def fit(self, places: RowIds | None = None) -> FittedHead:
         """Return the head fitted on all labels, or on those at some places; it knows c classes."""
         part = slice(None) if places is None else places
-        with threadpool_limits(1):  # sums depend on the number of threads, and answers should not
+        with one_thread():  # sums depend on the number of threads, and answers should not
             return self.head.fit(
                 self.x[part],
                 self.y[part],

@@ -25,18 +25,26 @@ RETRY = 5.0
 class Ahead:
     """A thread that prepares one batch more whenever few images are left."""
 
-    def __init__(self, run: Run, left: Callable[[], int], speed: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        run: Run,
+        left: Callable[[], int],
+        speed: Callable[[], float],
+        starved: Callable[[], bool],
+    ) -> None:
         """Have the first images ready, which takes seconds, then work in the background.
 
-        `left` says how many images nobody has taken yet, `speed` how many go in a second.
+        `left` says how many images nobody has taken yet, `speed` how many go in a second, `starved`
+        whether somebody has nothing to look at.
         """
         self.busy = False
         """Whether a round is being prepared."""
         self.problem: str | None = None
         """What went wrong last time."""
-        self._run, self._left, self._speed = run, left, speed
+        self._run, self._left, self._speed, self._starved = run, left, speed, starved
         self._seconds = FIRST_GUESS
-        self._over = False
+        self._heard = -1  # entries of the history that the last round knew
+        self._nothing_left = self._over = False
         self._closed = False
         self._news = Condition()
         self._looked = False
@@ -59,12 +67,23 @@ class Ahead:
 
     def _work(self) -> None:
         while not self._closed:
-            if self._few():
-                self._prepare()
+            self._look_after()
             with self._news:
                 if not self._looked and not self._closed:
                     self._news.wait(RETRY)
                 self._looked = False
+
+    def _look_after(self) -> None:
+        """Prepare a batch where one is wanted; a fault is told, and looked at again later."""
+        try:
+            if self._wanted():
+                self._prepare()
+        except ClipcacheError as error:
+            self.problem = str(error)
+        except Exception as error:  # a thread that dies would leave people waiting for ever
+            self.problem = f"{type(error).__name__}: {error}"
+        finally:
+            self.busy = False
 
     def _rehearse(self) -> None:
         """Have the first images ready, then do a round for nothing: the first one is slow."""
@@ -74,10 +93,21 @@ class Ahead:
             self._run.rehearse()
         except ClipcacheError as error:
             self.problem = str(error)
+        finally:
+            self.busy = False
 
-    def _few(self) -> bool:
-        left = self._left()
-        return not self._over and left <= self._needed() and (not left or self._informed())
+    def _wanted(self) -> bool:
+        """Whether to prepare a batch: few images are left, and there is something to learn.
+
+        Where somebody has nothing to look at, another batch comes even without news. When nothing
+        is left to choose, the last round waits until all that was asked is answered.
+        """
+        if self._over:
+            return False
+        if self._nothing_left:
+            return not len(self._run.open_rows())
+        news = self._run.ballots.seen > self._heard and self._informed()
+        return self._left() <= self._needed() and (news or self._starved())
 
     def _informed(self) -> bool:
         """Whether half of the first images are answered: less would teach a round too little."""
@@ -90,15 +120,10 @@ class Ahead:
 
     def _prepare(self) -> None:
         self.busy, began = True, time.monotonic()
-        try:
-            size = max(self._run.config.batch, self._needed())
-            batch = self._run.prepare(size)
-            self._over, self.problem = not len(batch), None
-            self._seconds = time.monotonic() - began
-            self.look()  # people may be faster than one batch
-        except ClipcacheError as error:
-            self.problem = str(error)
-        except Exception as error:  # a thread that dies would leave people waiting for ever
-            self.problem = f"{type(error).__name__}: {error}"
-        finally:
-            self.busy = False
+        heard = self._run.ballots.seen
+        batch = self._run.prepare(max(self._run.config.batch, self._needed()))
+        self._heard, self.problem = heard, None
+        self._nothing_left = not len(batch)
+        self._over = self._nothing_left and self._run.closed()
+        self._seconds = time.monotonic() - began
+        self.look()  # people may be faster than one batch

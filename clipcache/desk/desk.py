@@ -6,6 +6,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import takewhile
 from threading import RLock
 from typing import NamedTuple
 
@@ -15,6 +16,7 @@ from clipcache.desk.ahead import Ahead
 from clipcache.desk.hands import Hands
 from clipcache.desk.status import ClassCount, Status
 from clipcache.desk.suggestions import Card, Suggester
+from clipcache.errors import RunError
 from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN, Given
 from clipcache.run import Run
 
@@ -24,6 +26,10 @@ SHORTEST = 60.0
 """Seconds that answers are spread over at least: two in one second are no 7,200 an hour."""
 USUAL = 0.5
 """Answers of a person in a second, before there are any."""
+GRID = "grid"
+"""The source of labels that were confirmed as a group."""
+AT_ONCE = 0.2
+"""Seconds between two labels of a group at most, as they are stored together."""
 PACE = 60.0
 """Seconds over which is measured how many images must be ready."""
 
@@ -63,13 +69,15 @@ class Desk:
         self._batches = 0
         self._queue: dict[int, None] = {}
         self._standing: dict[int, int] = {}
-        self._said: dict[str, list[int]] = {}
+        # By person: the rows in the order of saying, each with the first entry of its group.
+        self._said: dict[str, dict[int, int]] = {}
+        self._heard: Given | None = None
         self._places: dict[tuple[int, str], int] = {}
         self._times: list[float] = []
         self._known = Counter(run.data.labels[run.given].tolist())
         self._measured = set(run.held_out.tolist())
         self._refresh()
-        self._ahead = Ahead(run, self._left, self._speed)
+        self._ahead = Ahead(run, self._left, self._speed, self._starved)
 
     def close(self) -> None:
         """End the work in the background, and wait for it."""
@@ -81,24 +89,28 @@ class Desk:
         return self.run.names
 
     def hand(self, annotator: str, count: int = 1) -> list[Card]:
-        """Return the images that somebody holds, `count` of them where there are so many.
+        """Return the first `count` images that somebody holds, dealing more where they hold fewer.
 
-        They stay theirs until they are answered. None where nothing is left to look at, or the next
-        round is not ready.
+        They stay theirs until they are answered, or given back by `keep`. None where nothing is
+        left to look at, or the next round is not ready.
         """
         with self._lock:
             self._refresh()
             self._hands.free_idle()
             self._drop_settled(annotator)
             hand = self._hands.of(annotator)
-            for row in list(hand)[count:]:
-                self._hands.take(annotator, row)
             free = (row for row in self._queue if row not in hand and self._wants(row, annotator))
             rows = [row for row, _ in zip(free, range(count - len(hand)), strict=False)]
             for card in self._suggester.cards(rows):
                 self._hands.deal(annotator, card)
             self._ahead.look()
-            return list(hand.values())
+            return list(hand.values())[:count]
+
+    def keep(self, annotator: str, count: int) -> None:
+        """Leave somebody the first `count` images that they hold; the others may have the rest."""
+        with self._lock:
+            for row in list(self._hands.of(annotator))[count:]:
+                self._hands.take(annotator, row)
 
     def grid(self, annotator: str, count: int = 60) -> list[Group]:
         """Return up to `count` images for somebody to hold, those of one likeliest class together.
@@ -126,9 +138,10 @@ class Desk:
         self.answer_many(annotator, [row], [label], source=source)
 
     def answer_many(
-        self, annotator: str, rows: Sequence[int], labels: Sequence[int], *, source: str = "grid"
+        self, annotator: str, rows: Sequence[int], labels: Sequence[int], *, source: str = GRID
     ) -> None:
         """Keep what somebody says about several images, as `answer`; all of it or nothing."""
+        _check(labels)
         with self._lock:
             self._refresh()
             new = {
@@ -151,22 +164,23 @@ class Desk:
             self._refresh()
         self._ahead.look()
 
-    def undo(self, annotator: str) -> int | None:
-        """Withdraw the last thing that somebody said and return its row; None without one.
+    def undo(self, annotator: str) -> list[int]:
+        """Withdraw the last thing that somebody said and return its rows; none without one.
 
-        That image is the next one that they see.
+        That is one image, or a group that was confirmed as a whole. They are the next that this
+        person sees.
         """
         with self._lock:
             self._refresh()
-            said = self._said.get(annotator)
-            if not said:
-                return None
-            row = said[-1]
-            self.run.record([row], [WITHDRAWN], annotator=annotator, source="undo")
+            said = self._said.get(annotator, {})
+            last = next(reversed(said.values()), None)
+            rows = list(takewhile(lambda row: said[row] == last, reversed(said)))[::-1]
+            self.run.record(rows, [WITHDRAWN] * len(rows), annotator=annotator, source="undo")
             self._refresh()
-            if row not in self._hands.of(annotator):
-                self._hands.deal(annotator, *self._suggester.cards([row]), first=True)
-            return row
+            hand = self._hands.of(annotator)
+            for card in reversed(self._suggester.cards([row for row in rows if row not in hand])):
+                self._hands.deal(annotator, card, first=True)
+            return rows
 
     def add_class(self, annotator: str, name: str) -> int:
         """Return the index of a class, which is made where it is new; RunError without a name."""
@@ -195,6 +209,7 @@ class Desk:
 
     def decide(self, annotator: str, row: int, label: int) -> None:
         """Settle an image, whatever others say about it; RunError as `answer`."""
+        _check([label])
         with self._lock:
             self.run.record([row], [label], annotator=annotator, source=DECISION)
             self._refresh()
@@ -272,15 +287,17 @@ class Desk:
         """Remember who said what last, for `undo` and for the statistics."""
         if given.source == DECISION:
             return
-        said = self._said.setdefault(given.annotator, [])
+        said = self._said.setdefault(given.annotator, {})
+        group = next(reversed(said.values()), given.id)
+        together = self._heard is not None and _together(self._heard, given)
+        self._heard = given
         self._places.pop((given.row, given.annotator), None)
-        if given.row in said:
-            said.remove(given.row)
+        said.pop(given.row, None)
         if given.label != WITHDRAWN:
-            said.append(given.row)
+            said[given.row] = group if together else given.id
             if given.place is not None:
                 self._places[given.row, given.annotator] = given.place
-            self._times.append(datetime.fromisoformat(given.time).timestamp())
+            self._times.append(_seconds(given.time))
 
     def _wants(self, row: int, annotator: str) -> bool:
         """Whether an image needs one more person, and this one has not looked at it."""
@@ -303,6 +320,11 @@ class Desk:
                 return len(self._queue)
             return min(sum(self._wants(row, who) for row in self._queue) for who in people)
 
+    def _starved(self) -> bool:
+        """Whether somebody who is here holds nothing."""
+        with self._lock:
+            return self._hands.empty()
+
     def _speed(self) -> float:
         """Return how many images go in a second, or soon will with the people who are here."""
         with self._lock:
@@ -319,6 +341,31 @@ class Desk:
         if len(recent) < 2:
             return None
         return unit * len(recent) / max(now - recent[0], shortest)
+
+
+def _check(labels: Sequence[int]) -> None:
+    """Refuse what is no answer; the run knows which classes there are."""
+    for label in labels:
+        if label < EXCLUDED:
+            raise RunError(f"label {label} is no answer: expected a class, {SKIPPED} or {EXCLUDED}")
+
+
+def _together(before: Given, given: Given) -> bool:
+    """Whether two entries come from one group of the grid.
+
+    A group is of one class and is stored at once, so that its entries follow on each other; another
+    one of that class comes from another batch, which takes longer to look at.
+    """
+    return (
+        given.source == before.source == GRID
+        and given.id == before.id + 1
+        and (given.annotator, given.label) == (before.annotator, before.label)
+        and _seconds(given.time) - _seconds(before.time) < AT_ONCE
+    )
+
+
+def _seconds(time: str) -> float:
+    return datetime.fromisoformat(time).timestamp()
 
 
 def _sure(card: Card) -> float:

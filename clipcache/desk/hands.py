@@ -29,6 +29,10 @@ class Hands:
         self.free_idle()
         return list(self._seen)
 
+    def empty(self) -> bool:
+        """Whether somebody who is not idle holds nothing."""
+        return any(not self._cards.get(person) for person in self.people())
+
     def holders(self, row: int) -> int:
         """Return how many people hold an image."""
         return self._holders.get(row, 0)

@@ -81,13 +81,14 @@ def known_images(run: Run) -> list[Known]:
 
     RunError where there are none. Labels of the cache are among them where they teach or measure.
     """
-    keys, names, ballots, spoken = run.cache.keys(), run.names, run.ballots, _spoken(run)
+    keys, ballots, spoken = run.cache.keys(), run.ballots, _spoken(run)
     label_of = {row: ballots.standing(row) for row in ballots.rows()}
     test = {*run.test.tolist(), *run.held_out.tolist()}
     for rows, labels in (run.labelled(), run.measured()):
         label_of |= dict(zip(rows.tolist(), labels.tolist(), strict=True))
     if not label_of:
         raise RunError(f"{run.folder} has no labels yet; label images first")
+    names = run.names  # after the labels, for a class is always there before its labels
 
     def known(row: int, label: int) -> Known:
         said = spoken.get(row, [])

@@ -12,9 +12,9 @@ MARKS = {SKIPPED: "skipped", EXCLUDED: "excluded", WITHDRAWN: "withdrawn"}
 
 def export(run: Run, out: Path, options: ExportOptions) -> str:
     """Write the file, and return what it holds, in words."""
-    known, names = known_images(run), run.names
+    known = known_images(run)
     said: dict[int, list[dict[str, str | int]]] = {}
-    history = run.store.history()
+    history, names = run.store.history(), run.names
     for given in history:
         said.setdefault(given.row, []).append(
             {

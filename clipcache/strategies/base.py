@@ -4,13 +4,13 @@ from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
 from clipcache.arrays import Floats, RowIds, Vectors
 from clipcache.contenders import not_a_number
 from clipcache.errors import ArrayError
 from clipcache.features import PART, Segment, each_segment
 from clipcache.pool import Pool
+from clipcache.threads import one_thread
 
 
 class Strategy(Protocol):
@@ -49,7 +49,7 @@ def each_row(pool: Pool, work: Callable[[Segment], Floats]) -> Floats:
         return np.concatenate([work(part) for part in parts])
 
     # A library's own threads would fight with ours for the processors.
-    with threadpool_limits(1):
+    with one_thread():
         done = each_segment(pool.features, pool.unlabeled, visit)
         found = np.concatenate([values for _, values in done])
     wrong = ~np.isfinite(found)

@@ -142,19 +142,41 @@ def test_eight_people_at_once_never_meet_and_nothing_is_lost(sit: Sit) -> None:
 
 def test_undo_brings_back_the_last_image_first_also_after_a_restart(sit: Sit) -> None:
     desk = sit()
-    assert desk.undo("ann") is None
+    assert desk.undo("ann") == []
     first, second, third = rows_in(desk, "ann", 3)
     answer(desk, "ann", first)
     desk.answer("ann", second, SKIPPED)
-    assert desk.undo("ann") == second
+    assert desk.undo("ann") == [second]
     assert rows_in(desk, "ann", 2) == [second, third]
-    assert desk.undo("bob") is None
+    assert desk.undo("bob") == []
     again = sit()
-    assert again.undo("ann") == first
-    assert again.undo("ann") is None
+    assert again.undo("ann") == [first]
+    assert again.undo("ann") == []
     assert rows_in(again, "ann") == [first]
     assert again.run.ballots.labels() == {}
     assert again.status().labels == 0
+
+
+@pytest.mark.parametrize("restart", [False, True])
+def test_a_group_is_taken_back_as_a_whole(sit: Sit, restart: bool) -> None:
+    """Groups of another class or person, or from later on, are others."""
+    desk = sit()
+    rows = rows_in(desk, "ann", 8)
+    assert len(rows) == 8
+    desk.answer_many("ann", rows[:2], [1, 1])
+    desk.answer_many("ann", rows[2:5], [3, 3, 3])
+    desk.answer_many("bob", rows[5:6], [3])
+    time.sleep(0.25)
+    desk.answer_many("ann", rows[6:], [3, 3])
+    desk.answer("ann", rows[3], 4)
+    desk = sit() if restart else desk
+    assert desk.undo("ann") == [rows[3]]
+    assert desk.undo("ann") == rows[6:]
+    assert rows_in(desk, "ann", 3) == [*rows[6:], rows[3]]
+    assert desk.undo("ann") == [rows[2], rows[4]], "one of them was taken back already"
+    assert desk.undo("ann") == rows[:2]
+    assert desk.undo("ann") == []
+    assert desk.run.ballots.votes == {rows[5]: {"bob": 3}}
 
 
 def test_the_same_answer_again_is_one_answer(sit: Sit) -> None:
@@ -257,6 +279,9 @@ def test_going_back_to_one_image_frees_the_rest_of_a_grid(sit: Sit) -> None:
     rows_in(desk, "ann")
     held = {card.row for group in desk.grid("ann", 60) for card in group.cards}
     assert held.isdisjoint(rows_in(desk, "bob", 3))
+    assert set(rows_in(desk, "ann", 3)) < held
+    assert held.isdisjoint(rows_in(desk, "bob", 60)), "asking for fewer gives nothing away"
+    desk.keep("ann", 1)
     kept = rows_in(desk, "ann", 1)
     assert held - set(kept) <= set(rows_in(desk, "cid", len(held))) | set(rows_in(desk, "bob", 3))
 
