@@ -141,7 +141,8 @@ def sync(
 )
 @click.option(
     "--public-url",
-    help="Where Label Studio and its annotators reach this server.  [http://HOST:PORT]",
+    help="Where Label Studio and its annotators reach this server; needed where it listens on "
+    "every address.  [http://HOST:PORT]",
 )
 @json_option
 def backend(
@@ -162,7 +163,7 @@ def backend(
     started with SSRF_PROTECTION_ENABLED=false and ML_BLOCK_LOCAL_IP=false.
     """
     from clipcache.label_studio.link import open_run
-    from clipcache.label_studio.serving import serve_backend
+    from clipcache.label_studio.serving import found_at, serve_backend
     from clipcache.people import photos_of
     from clipcache.web.server import listen
 
@@ -171,9 +172,8 @@ def backend(
     warn_of_network(host)
     opened = open_run(run)
     photos = photos_of(opened, images)
-    listening = listen(host, port)
-    here = public_url or "http://{}:{}".format(*listening.getsockname()[:2])
-    with _studio(run, url, token_file) as studio:
+    with listen(host, port) as listening, _studio(run, url, token_file) as studio:
+        here = public_url or found_at(listening)
         click.echo(f"backend at {here}, Ctrl-C ends it", err=True)
         serve_backend(
             opened,

@@ -42,7 +42,7 @@ class Export:
     foreign: int = 0
     """Annotations of tasks that are not of this run."""
     unclear: int = 0
-    """Annotations that choose no class, or several, without being skipped."""
+    """Annotations that choose no class by its name, or several, without being skipped."""
 
 
 def read_export(
@@ -66,7 +66,7 @@ def read_export(
     for (row, who), (time, _, annotation, data) in newest.items():
         choice = None
         if not annotation.get("was_cancelled"):
-            choice = form.choice(annotation.get("result") or [])
+            choice = form.choice(annotation.get("result"))
             if choice is None:
                 found.unclear += 1
                 continue

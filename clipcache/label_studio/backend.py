@@ -5,6 +5,7 @@ in a request: a webhook, or "Start training", is a hint for the worker. What a w
 believed either; the worker pulls. Images are served here as well, each under a token of its own.
 """
 
+import asyncio
 import base64
 import binascii
 import json
@@ -33,6 +34,7 @@ from clipcache.label_studio.labelling import read
 from clipcache.label_studio.tasks import guesses, model_version, prediction, row_of, run_id
 from clipcache.photos import Photos
 from clipcache.run import Run
+from clipcache.web.pictures import AT_ONCE
 
 USER = "clipcache"
 """The user name that goes with the backend's password."""
@@ -74,14 +76,15 @@ def make_backend(
     of Label Studio's pages, which may read images.
     """
     askable = np.union1d(run.pool, run.held_out)
-    backend = _Backend(run, photos, Secrets.of(run), hint, suggester, askable)
+    few = asyncio.Semaphore(AT_ONCE)
+    backend = _Backend(run, photos, Secrets.of(run), hint, suggester, askable, few)
     pages = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"])
     routes = [
         Route("/health", backend.health),
         Route("/setup", backend.setup, methods=["POST"]),
         Route("/predict", backend.predict, methods=["POST"]),
         Route("/webhook", backend.webhook, methods=["POST"]),
-        Route("/image/{token}/{row:int}", backend.image),
+        Route("/image/{token}/{row}", backend.image),
     ]
     return Starlette(routes=routes, middleware=[pages], exception_handlers={HTTPException: _refuse})
 
@@ -104,6 +107,8 @@ class _Backend:
     suggester: Suggester
     askable: RowIds
     """Sorted rows that people may be asked about."""
+    few: asyncio.Semaphore
+    """Lets few images be decoded at once: their threads are those of all requests."""
 
     async def health(self, request: Request) -> Response:
         """Say that we are there."""
@@ -154,12 +159,14 @@ class _Backend:
     async def image(self, request: Request) -> Response:
         """Return one image, smaller and made anew, to whoever knows its token."""
         row, given = request.path_params["row"], request.path_params["token"]
+        # Only numbers of ours have a token; any other text is never taken for a number.
         if not secrets.compare_digest(
             given.encode(), image_token(self.secrets.images, row).encode()
         ):
             raise HTTPException(403, "this address is not one of ours")
         try:
-            made = await run_in_threadpool(self.photos.jpeg, row, SIDE)
+            async with self.few:
+                made = await run_in_threadpool(self.photos.jpeg, int(row), SIDE)
         except ImageError as error:
             raise HTTPException(404, str(error)) from error
         headers = {"Cache-Control": f"private, max-age={HOUR}", "X-Content-Type-Options": "nosniff"}

@@ -35,8 +35,8 @@ def address_of(where: str, folder: Path) -> Address:
     return lambda row, _key: f"{base}/image/{image_token(secret, row)}/{row}"
 
 
-def image_token(secret: str, row: int) -> str:
-    """Return what must be known to see an image."""
+def image_token(secret: str, row: int | str) -> str:
+    """Return what must be known to see an image; `row` may be as its address says it."""
     return hmac.new(secret.encode(), str(row).encode(), sha256).hexdigest()[:32]
 
 

@@ -59,19 +59,21 @@ class Form:
         chosen: list[Any] = [name] if kind == "choices" else [[name]]
         return [{"from_name": tag, "to_name": self.image, "type": kind, "value": {kind: chosen}}]
 
-    def choice(self, result: Iterable[dict[str, Any]]) -> str | None:
+    def choice(self, result: Any) -> str | None:
         """Return the class that an answer chooses; None where it chooses none, or several.
 
-        What was searched for counts more than a button, which the prediction had pressed.
+        A program may have written anything into an annotation: what is no name is no class. What
+        was searched for counts more than a button, which the prediction had pressed.
         """
-        found: dict[str, list[str]] = {}
-        for part in result:
-            kind = part.get("type")
-            chosen = part.get("value", {}).get(kind, []) if kind in HOLDERS.values() else []
-            leaves = [path[-1] if isinstance(path, list) and path else path for path in chosen]
-            found.setdefault(str(part.get("from_name")), []).extend(map(str, leaves))
+        found: dict[str, list[Any]] = {}
+        for part in result if isinstance(result, list) else []:
+            match part:
+                case {"from_name": str(tag), "type": str(kind), "value": dict(value)}:
+                    found.setdefault(tag, []).extend(_ends(kind, value))
         chosen = found.get(self.holder) or found.get(self.buttons or "", [])
-        return self.says.get(chosen[0], chosen[0]) if len(chosen) == 1 else None
+        if len(chosen) != 1 or not isinstance(chosen[0], str) or not chosen[0].strip():
+            return None
+        return self.says.get(chosen[0], chosen[0])
 
     def options(self, names: Sequence[str]) -> list[dict[str, str]]:
         """Return what the buttons of a task are: the likeliest classes, and none of them."""
@@ -133,7 +135,11 @@ def read(config: str, project: str) -> Form:
         kind=HOLDERS[holder.tag],
         buttons=buttons[0].get("name") if buttons else None,
         buttons_key=buttons[0].get("value", "")[1:] if buttons else None,
-        says={said: _name(tag) for tag in holder.iter("Choice") for said in _answers(tag)},
+        says={
+            said: spellings[0]
+            for spellings in map(_spellings, holder.iter("Choice"))
+            for said in spellings
+        },
     )
 
 
@@ -156,12 +162,16 @@ def _choice(name: str) -> dict[str, str]:
     return {"value": name.replace("$", DOLLAR), "alias": name} if "$" in name else {"value": name}
 
 
-def _name(tag: Element) -> str:
-    return tag.get("alias", "") or tag.get("value", "")
+def _ends(kind: str, value: dict[str, Any]) -> list[Any]:
+    """Return what an answer of this kind chooses; of a path through a taxonomy, where it ends."""
+    chosen = value.get(kind) if kind in HOLDERS.values() else None
+    paths = chosen if isinstance(chosen, list) else []
+    return [path[-1] if isinstance(path, list) and path else path for path in paths]
 
 
-def _answers(tag: Element) -> set[str]:
-    return {_name(tag), tag.get("value", "")}
+def _spellings(tag: Element) -> list[str]:
+    """Return what an answer may say where it chooses this one, the name of the class first."""
+    return [said for name in ("alias", "value") if (said := tag.get(name, "")).strip()]
 
 
 def _parse(config: str, project: str) -> Element:

@@ -2,6 +2,9 @@
 
 Nothing is remembered between two pulls. What a person said last is in the run's own history, so
 what differs from it is new, and what is no longer there was deleted.
+
+One person may answer on the page as well. What is newer there holds, whatever is deleted in Label
+Studio; what is undone there leaves the answer that Label Studio still has.
 """
 
 from collections import Counter
@@ -14,7 +17,7 @@ from clipcache.label_studio.client import LabelStudio
 from clipcache.label_studio.labelling import BROKEN, folded
 from clipcache.label_studio.link import alone, answered_by_people, project_of
 from clipcache.label_studio.tasks import run_id
-from clipcache.labels import EXCLUDED, SKIPPED, WITHDRAWN
+from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN
 from clipcache.run import Run
 
 SOURCE = "label-studio"
@@ -26,7 +29,7 @@ class Pulled:
 
     project: int
     labels: int = 0
-    """New or changed answers that name a class."""
+    """New or changed answers that name a class; also those that were undone on the page alone."""
     skipped: int = 0
     """New or changed answers that say: I cannot tell."""
     excluded: int = 0
@@ -58,9 +61,10 @@ def pull(run: Run, studio: LabelStudio, wanted: str | None = None) -> Pulled:
         asked = {row for batch in run.store.batches() for row in batch.tolist()}
         answers = [answer for answer in export.answers if answer.row in asked]
         new_classes = bring_home(run, [*form.names, *_chosen(answers)])
-        before, now = _said_before(run), _said_now(run, answers)
+        (before, elsewhere), now = _said_before(run), _said_now(run, answers)
         changed = [each for each in answers if before.get(each.who) != now[each.who]]
-        gone = [who for who in before if who not in now and who[0] in export.rows]
+        missing = before.keys() - now.keys() - elsewhere
+        gone = sorted(who for who in missing if who[0] in export.rows)
         _record(run, changed, now)
         for row, annotator in gone:
             run.record([row], [WITHDRAWN], annotator=annotator, source=SOURCE)
@@ -82,13 +86,25 @@ def _chosen(answers: list[Answer]) -> list[str]:
     return [each.choice for each in answers if each.choice is not None and each.choice != BROKEN]
 
 
-def _said_before(run: Run) -> dict[Who, int]:
-    """Return what each person said last about each row in Label Studio, as the run knows it."""
+def _said_before(run: Run) -> tuple[dict[Who, int], set[Who]]:
+    """Return what each person said last in Label Studio, as the run knows it and it still holds.
+
+    Also returned is who said something else since, in another place.
+    """
     said: dict[Who, int] = {}
+    elsewhere: set[Who] = set()
     for given in run.store.history():
-        if given.source == SOURCE:
-            said[given.row, given.annotator] = given.label
-    return {who: label for who, label in said.items() if label != WITHDRAWN}
+        who = given.row, given.annotator
+        if given.source == DECISION:  # no vote, so it neither replaces one nor takes one back
+            continue
+        if given.label == WITHDRAWN:
+            said.pop(who, None)
+        elif given.source == SOURCE:
+            said[who] = given.label
+            elsewhere.discard(who)
+        else:
+            elsewhere.add(who)
+    return said, elsewhere
 
 
 def _said_now(run: Run, answers: list[Answer]) -> dict[Who, int]:

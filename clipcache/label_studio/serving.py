@@ -3,8 +3,11 @@
 import socket
 from collections.abc import Callable
 from contextlib import ExitStack
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 from clipcache.desk.suggestions import Suggester
+from clipcache.errors import LabelStudioError
 from clipcache.label_studio.backend import make_backend, origins_of
 from clipcache.label_studio.client import LabelStudio
 from clipcache.label_studio.connect import connect
@@ -12,10 +15,25 @@ from clipcache.label_studio.sync import Synced, sync
 from clipcache.label_studio.worker import Worker
 from clipcache.photos import Photos
 from clipcache.run import Run
-from clipcache.web.server import serve
+from clipcache.web.server import address_of, serve
 
 EVERY = 60.0
 """Seconds after which we look by ourselves: Label Studio sends a webhook once, and forgets it."""
+
+
+def found_at(listening: socket.socket) -> str:
+    """Return where others find a socket.
+
+    Raises LabelStudioError where it listens on every address of this machine: tasks hold one of
+    them, and only the user knows which one Label Studio and its annotators reach.
+    """
+    host = listening.getsockname()[0]
+    if ip_address(host).is_unspecified:
+        raise LabelStudioError(
+            f"{host} is every address of this machine: say with --public-url which one Label "
+            "Studio and its annotators reach, as http://192.0.2.7:9090"
+        )
+    return f"http://{urlsplit(address_of(listening, '')).netloc}"
 
 
 def serve_backend(

@@ -65,6 +65,15 @@ def test_an_answer_that_was_emptied_no_longer_counts() -> None:
     assert export.rows == {5}
 
 
+def test_what_is_no_answer_is_unclear_and_holds_nothing_up() -> None:
+    blank = [{"from_name": "class", "type": "choices", "value": {"choices": [" "]}}]
+    results = [blank, [{**blank[0], "value": None}], [None], {"a": "b"}, 5]
+    tasks = [task(row, said(row, 1, None) | {"result": r}) for row, r in enumerate(results)]
+    export = read_export([*tasks, task(9, said(9, 1, "hat"))], FORM, USERS, MINE, 100)
+    assert [(a.row, a.choice) for a in export.answers] == [(9, "hat")]
+    assert export.unclear == len(results)
+
+
 @pytest.mark.parametrize("row", [-1, 100, "5", 5.0, True, None, [5]])
 def test_a_row_that_is_none_of_the_run_is_foreign(row: Any) -> None:
     export = read_export([task(row, said(1, 1, "hat"))], FORM, USERS, MINE, 100)

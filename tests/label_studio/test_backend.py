@@ -1,18 +1,22 @@
 """What the backend answers, to whom, and that no request fits or believes anything."""
 
+import asyncio
 import base64
+import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
 
 from clipcache.desk.suggestions import Suggester
+from clipcache.errors import ImageError
 from clipcache.images.folder import Folder
 from clipcache.label_studio import backend as room
 from clipcache.label_studio.backend import HEADER, SIDE, USER, Secrets, make_backend, origins_of
@@ -202,6 +206,9 @@ def test_an_image_without_its_token(run: Run, backend: TestClient) -> None:
         assert backend.get(path).status_code == 403
     for path in (f"/image/{token}/../5", f"/image/{token}/..%2f5", f"/image/{token}/-5", "/image"):
         assert backend.get(path).status_code in (403, 404)
+    for row in ("9" * 5000, "05", "+5", "5.0", "%D9%A5"):
+        for known in ("x", token):
+            assert backend.get(f"/image/{known}/{row}").status_code in (403, 404)
     assert backend.post(f"/image/{token}/5").status_code == 405
 
 
@@ -209,6 +216,42 @@ def test_an_image_that_cannot_be_shown(run: Run, backend: TestClient) -> None:
     address = address_of("http://testserver", run.folder)
     for row in (4, 6, 10**6):
         assert backend.get(address(row, "")).status_code == 404
+
+
+class Slow:
+    """Images that cannot be read until they may be."""
+
+    def __init__(self) -> None:
+        self.may = threading.Event()
+
+    def read(self, key: str) -> bytes:
+        self.may.wait()
+        raise ImageError(f"{key} is not there")
+
+
+def test_nobody_waits_behind_images(run: Run) -> None:
+    """A page of a project asks for more of them at once than there are threads for requests."""
+    slow = Slow()
+    photos = Photos(slow, run.cache.keys().tolist())
+    app = make_backend(run, photos, Suggester(run), hint=lambda _: None, origins=[ORIGIN])
+    address = address_of("http://testserver", run.folder)
+
+    async def ask() -> list[int]:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app), timeout=None) as client:
+            images = [asyncio.create_task(client.get(address(row, ""))) for row in range(120)]
+            await asyncio.sleep(0)
+            client.auth = httpx.BasicAuth(USER, Secrets.of(run).password)
+            try:
+                for path, body in [("setup", {}), ("predict", asked(run, [int(run.pool[0])]))]:
+                    going = client.post(f"http://testserver/{path}", json=body)
+                    assert (await asyncio.wait_for(going, 30)).status_code == 200
+                assert not any(image.done() for image in images)
+            finally:
+                slow.may.set()
+                answers = await asyncio.gather(*images)
+            return [answer.status_code for answer in answers]
+
+    assert asyncio.run(ask()) == [404] * 120
 
 
 def test_loopback_has_several_names() -> None:

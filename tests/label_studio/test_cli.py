@@ -1,18 +1,20 @@
 """`clipcache label-studio`: what it hands on, and what it says where something is wrong."""
 
 import json
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import create_autospec
+from urllib.parse import urlsplit
 
 import pytest
 
 from clipcache.cli.main import main
 from clipcache.errors import ClipcacheError, RunError
-from clipcache.label_studio import pull, push, sync
+from clipcache.label_studio import pull, push, serving, sync
 from clipcache.label_studio.pull import Pulled
 from clipcache.label_studio.push import Pushed
 from clipcache.label_studio.sync import Synced, watch
@@ -93,6 +95,59 @@ def test_what_is_wrong_is_one_line(cli: Cli, folder: Path, tmp_path: Path) -> No
         assert words in err
         assert err.startswith("error: ")
         assert err.count("\n") == 1
+
+
+@pytest.fixture
+def backend(
+    cli: Cli, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., tuple[Any, str]]:
+    """Starts a backend with more options; returns what it was told of its address, and us."""
+    function = create_autospec(serving.serve_backend)
+    monkeypatch.setattr(serving, "serve_backend", function)
+    where = ["--images", folder, "--url", "http://studio.example", "--port", 0]
+
+    def call(*options: object) -> tuple[Any, str]:
+        _, out, err = cli("backend", folder, *where, *options)
+        assert out == ""
+        return function.call_args and function.call_args.kwargs["public_url"], err
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("host", "shown"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        pytest.param(
+            "::1",
+            "[::1]",
+            marks=pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="there is no IPv6"),
+        ),
+    ],
+)
+def test_a_backend_is_where_it_listens(
+    backend: Callable[..., tuple[Any, str]], host: str, shown: str
+) -> None:
+    address, said = backend("--host", host)
+    assert address.rpartition(":")[0] == f"http://{shown}"
+    assert urlsplit(address).port
+    assert address in said
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::"])
+def test_a_backend_on_every_address_is_told_which_one_is_meant(
+    backend: Callable[..., tuple[Any, str]], host: str
+) -> None:
+    if host == "::" and not socket.has_dualstack_ipv6():
+        pytest.skip("there is no IPv6")
+    address, said = backend("--host", host)
+    assert address is None
+    (error,) = [line for line in said.splitlines() if not line.startswith("warning: ")]
+    assert error.startswith("error: ")
+    assert host in error
+    assert "--public-url" in error
+    address, _ = backend("--host", host, "--public-url", "https://h.example/x")
+    assert address == "https://h.example/x"
 
 
 def test_usage(cli: Cli, folder: Path) -> None:

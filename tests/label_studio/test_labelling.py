@@ -1,5 +1,6 @@
 """The labelling configuration: any class name comes back as it went, in every form."""
 
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
@@ -58,11 +59,45 @@ def test_what_is_searched_for_counts_more_than_the_button_that_was_pressed_alrea
         [{"from_name": "class", "type": "choices", "value": {"choices": ["a", "b"]}}],
         [{"from_name": "note", "type": "textarea", "value": {"text": ["a"]}}],
         [{"from_name": "class", "type": "choices", "value": {}}],
+        [{"from_name": "class", "type": "choices", "value": None}],
+        [{"from_name": "class", "type": ["choices"], "value": {"choices": ["a"]}}],
+        *(
+            [{"from_name": "class", "type": kind, "value": {kind: chosen}}]
+            for kind in ("choices", "taxonomy")
+            for chosen in (
+                "a",
+                5,
+                None,
+                [""],
+                [" "],
+                [None],
+                [5],
+                [["a", None]],
+                [[]],
+                [["a", " "]],
+            )
+        ),
         [{"type": "relation"}],
+        [None],
+        ["a"],
+        {"a": "b"},
+        "a",
+        5,
+        None,
     ],
 )
-def test_an_answer_without_one_class_is_none(result: list[dict[str, object]]) -> None:
+def test_an_answer_without_one_class_is_none(result: Any) -> None:
+    """Whatever a program wrote there: an export holds it just the same."""
     assert read(make(["a", "b"]), "it").choice(result) is None
+
+
+def test_a_choice_without_a_name_is_no_class() -> None:
+    choices = '<Choice value="a"/><Choice value=""/><Choice value=" "/><Choice/>'
+    choices += '<Choice value="b" alias=" "/><Choice alias="c"/>'
+    image = '<Image name="i" value="$i"/>'
+    form = read(f'<View>{image}<Choices name="h" toName="i">{choices}</Choices></View>', "it")
+    assert form.names == ["a", "b", "c"]
+    assert form.choice([{"from_name": "h", "type": "choices", "value": {"choices": [""]}}]) is None
 
 
 def test_a_configuration_of_somebody_else_is_read_and_only_added_to() -> None:
