@@ -123,9 +123,9 @@ class LabelStore:
         places: Sequence[int | None] | None = None,
     ) -> None:
         """Add entries to the history, all or none; on disk when the call returns."""
-        places = [None] * len(rows) if places is None else places
+        places, now = [None] * len(rows) if places is None else places, _now()
         entries = [
-            (row, label, annotator, source, round, _now(), place)
+            (row, label, annotator, source, round, now, place)
             for row, label, round, place in zip(rows, labels, rounds, places, strict=True)
         ]
         with self._explained(), self._db as db:

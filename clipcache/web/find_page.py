@@ -1,8 +1,11 @@
 """The pages on which images are looked for: by words, by example, and where a label is doubted."""
 
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property, partial
+from typing import TypeVar
 
+from anyio import CapacityLimiter, to_thread
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
@@ -16,6 +19,7 @@ from clipcache.web.forms import whole
 from clipcache.web.panel import panel
 from clipcache.web.site import Site
 
+T = TypeVar("T")
 FOUND = 40
 """Images at once."""
 LONGEST = 200
@@ -27,6 +31,8 @@ class FindPage:
     """The answers to what these pages ask."""
 
     site: Site
+    _found: dict[int, list[Doubt]] = field(default_factory=dict, init=False)
+    """What is doubted, by the last entry of the history; one state only."""
 
     def routes(self) -> list[Route]:
         """Return where they are found."""
@@ -40,9 +46,9 @@ class FindPage:
         fault, cards = None, list[Card]()
         try:
             if words:
-                cards = await run_in_threadpool(self._finder.by_words, words, FOUND)
+                cards = await self._alone(self._finder.by_words, words, FOUND)
             elif like is not None:
-                cards = await run_in_threadpool(self._finder.like, whole(like, "like"), FOUND)
+                cards = await self._alone(self._finder.like, whole(like, "like"), FOUND)
         except ClipcacheError as error:
             fault = str(error)
         return self.site.render(
@@ -60,7 +66,7 @@ class FindPage:
         person = self.site.person(request)
         fault, doubts = None, list[Doubt]()
         try:
-            doubts = await run_in_threadpool(review, self.site.desk.run, FOUND)
+            doubts = await self._alone(self._doubts)
         except ClipcacheError as error:
             fault = str(error)
         return self.site.render(
@@ -71,6 +77,24 @@ class FindPage:
             names=self.site.desk.names,
             fault=fault,
         )
+
+    async def _alone(self, work: Callable[..., T], *values: object) -> T:
+        """Do what takes long when all before it is done: nobody's answer waits behind it."""
+        return await to_thread.run_sync(partial(work, *values), limiter=self._limiter)
+
+    def _doubts(self) -> list[Doubt]:
+        """Return the doubted labels, looked for once for each state of the labels."""
+        run = self.site.desk.run
+        seen = run.ballots.seen
+        if seen not in self._found:
+            found = review(run, FOUND)
+            self._found.clear()
+            self._found[seen] = found
+        return self._found[seen]
+
+    @cached_property
+    def _limiter(self) -> CapacityLimiter:
+        return CapacityLimiter(1)
 
     @cached_property
     def _finder(self) -> Finder:

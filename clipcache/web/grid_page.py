@@ -45,8 +45,8 @@ class GridPage:
 
     async def answers(self, request: Request) -> Response:
         """Keep many answers, all or none."""
-        person = self.site.person(request)
         form = await read_form(request)
+        person = self.site.author(request, form)
         rows, labels = numbers(form, "rows"), numbers(form, "labels")
         if len(rows) != len(labels) or len(set(rows)) != len(rows):
             raise HTTPException(400, "expected one label for each row, and each row once")

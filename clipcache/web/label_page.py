@@ -35,8 +35,9 @@ class LabelPage:
         ]
 
     async def page(self, request: Request) -> HTMLResponse:
-        """Return the page with the first images on it."""
+        """Return the page with the first images on it; the rest of a grid is given back."""
         person = self.site.person(request)
+        await run_in_threadpool(self.site.desk.keep, person, HELD)
         values = await run_in_threadpool(self._hand, person)
         values["panel"] = await run_in_threadpool(panel, self.site.desk)
         return self.site.render("label.html", person=person, **values)
@@ -50,8 +51,8 @@ class LabelPage:
 
         A class may be given by `name` in the place of its number; it is made where it is new.
         """
-        person = self.site.person(request)
         form = await read_form(request)
+        person = self.site.author(request, form)
         row = number(form, "row")
         name = clean_name(text(form, "name")) if "name" in form else None
         label = None if name else number(form, "label")
@@ -59,10 +60,15 @@ class LabelPage:
         return await self._deck(person)
 
     async def undo(self, request: Request) -> HTMLResponse:
-        """Take the person's last answer back, then return the images that the person holds now."""
-        person = self.site.person(request)
-        await run_in_threadpool(self.site.desk.undo, person)
-        return await self._deck(person)
+        """Take the person's last answer back, then return the images that the person holds now.
+
+        A group of the grid is taken back as a whole; the header Taken-Back says how many it were.
+        """
+        person = self.site.author(request, await read_form(request))
+        rows = await run_in_threadpool(self.site.desk.undo, person)
+        answer = await self._deck(person)
+        answer.headers["Taken-Back"] = str(len(rows))
+        return answer
 
     async def search(self, request: Request) -> Response:
         """Return the classes whose names are like what was typed."""
@@ -90,5 +96,5 @@ class LabelPage:
 
     def _hand(self, person: str) -> dict[str, Any]:
         """Return the images that a person holds, and how things stand where there are none."""
-        cards = self.site.desk.hand(person, HELD)[:HELD]
+        cards = self.site.desk.hand(person, HELD)
         return {"cards": cards, "status": None if cards else self.site.desk.status()}

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from clipcache.errors import ImageError
+from clipcache.web.forms import whole
 from clipcache.web.site import Site
 
 SIDES = (256, 1024)
@@ -30,7 +31,7 @@ class Pictures:
 
         async def picture(request: Request) -> Response:
             """Return one image, or why it cannot be shown."""
-            row, side = request.path_params["row"], request.path_params["side"]
+            row, side = (whole(request.path_params[name], name) for name in ("row", "side"))
             if side not in SIDES:
                 raise HTTPException(404, f"there is no size {side}")
             try:
@@ -41,4 +42,4 @@ class Pictures:
             kept = {"Cache-Control": f"private, max-age={HOUR}"}
             return Response(made, media_type="image/jpeg", headers=kept)
 
-        return [Route("/images/{row:int}/{side:int}", picture)]
+        return [Route("/images/{row}/{side}", picture)]

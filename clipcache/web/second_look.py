@@ -57,8 +57,8 @@ class SecondLook:
         return await self._keep(request, decision=False)
 
     async def _keep(self, request: Request, *, decision: bool) -> HTMLResponse:
-        person = self.site.person(request)
         form = await read_form(request)
+        person = self.site.author(request, form)
         row = number(form, "row")
         name = clean_name(text(form, "name")) if "name" in form else None
         desk = self.site.desk

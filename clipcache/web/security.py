@@ -19,7 +19,7 @@ from clipcache.web.token import public_id
 
 SAFE_METHODS = ("GET", "HEAD")
 YEAR = 365 * 24 * 3600
-EVERY_ADDRESS = ("", "0.0.0.0", "::")
+EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
 def hosts_of(address: str) -> frozenset[str]:
@@ -27,14 +27,17 @@ def hosts_of(address: str) -> frozenset[str]:
 
     A page of another site can make its own name point here (DNS rebinding), but cannot make the
     browser say another name than its own. Numbers cannot be rebound, so "*" stands for any of them
-    where the server listens on every address.
+    where the server listens on every address. Of a name, its numbers are taken as well: one of
+    them is what is printed.
     """
-    if address in EVERY_ADDRESS:
+    numbers = _numbers_of(address)
+    if not numbers.isdisjoint(EVERY_ADDRESS):
         name = socket.gethostname().lower()
         return frozenset({"localhost", name, f"{name}.local", "*"})
-    if _is_loopback(address):
-        return frozenset({"localhost", "127.0.0.1", "::1", address.lower()})
-    return frozenset({address.lower()})
+    own = numbers | {address.lower()}
+    if all(ipaddress.ip_address(number).is_loopback for number in numbers):
+        return own | {"localhost", "127.0.0.1", "::1"}
+    return own
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,8 @@ def _same_origin(request: Request) -> bool:
         return False
     if origin is None:
         return True
-    parts = urlsplit(origin)
-    return parts.scheme in ("http", "https") and parts.netloc == request.headers["host"]
+    host = request.headers["host"]
+    return origin in (f"http://{host}", f"https://{host}")
 
 
 def _name_of(host: str) -> str:
@@ -142,7 +145,6 @@ def _is_number(name: str) -> bool:
     return True
 
 
-def _is_loopback(address: str) -> bool:
-    return address == "localhost" or (
-        _is_number(address) and ipaddress.ip_address(address).is_loopback
-    )
+def _numbers_of(address: str) -> frozenset[str]:
+    found = socket.getaddrinfo(address, None, type=socket.SOCK_STREAM)
+    return frozenset(str(place[0]) for *_, place in found)

@@ -6,6 +6,8 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.datastructures import FormData
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
@@ -54,6 +56,21 @@ class Site:
         if not name:
             raise NamelessError
         return name
+
+    def author(self, request: Request, form: FormData) -> str:
+        """Return who answers; refuse with 409 where the page was made for somebody else.
+
+        The name may have been changed in another tab meanwhile.
+        """
+        person = self.person(request)
+        made_for = form.get("person", person)
+        if made_for != person:
+            raise HTTPException(
+                409,
+                f"this page is {made_for}'s, but this browser labels as {person} by now: "
+                "change the name back, or load the page again",
+            )
+        return person
 
     def remember(self, response: Response, name: str) -> None:
         """Have the browser keep who is asking; everybody with the token may be anybody."""

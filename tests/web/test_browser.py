@@ -141,10 +141,11 @@ def person(
     browser: webdriver.Chrome, server: Server, request: pytest.FixtureRequest
 ) -> Iterator[Person]:
     """Somebody new at their first image; nothing is ever to complain in their browser."""
+    somebody = Person(browser, server, request.node.name.split("[")[0])
+    network(somebody)  # a test that failed may have left it down
     browser.get(f"{server.base}/welcome")
     browser.delete_all_cookies()
     browser.get_log("browser")  # type: ignore[no-untyped-call]
-    somebody = Person(browser, server, request.node.name.split("[")[0])
     somebody.open()
     yield somebody
     assert somebody.faults() == []
@@ -205,27 +206,103 @@ def test_a_batch_by_keyboard_through_a_server_that_is_killed(person: Person) -> 
     store.close()
 
 
-def test_a_network_that_is_lost_for_a_while(person: Person) -> None:
-    def network(up: bool) -> None:
-        wire = {"latency": 0, "downloadThroughput": -1, "uploadThroughput": -1}
-        person.browser.execute_cdp_cmd("Network.enable", {})
-        person.browser.execute_cdp_cmd(
-            "Network.emulateNetworkConditions", {"offline": not up, **wire}
-        )
+def network(person: Person, *, up: bool = True, latency: int = 0) -> None:
+    wire = {"latency": latency, "downloadThroughput": -1, "uploadThroughput": -1}
+    person.browser.execute_cdp_cmd("Network.enable", {})
+    person.browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": not up, **wire})
 
+
+def test_a_network_that_is_lost_for_a_while(person: Person) -> None:
     person.until(lambda: person.ask("document.images.length > 2 && document.images[2].complete"))
-    network(up=False)
+    network(person, up=False)
     rows = [person.answer("1"), person.answer("s")]
     person.until(lambda: person.state == "lost")
     assert person.given == []
     person.answer("x")
     assert person.see("#deck .state"), "all that was in hand is answered"
-    network(up=True)
+    network(person, up=True)
     person.saved()
     person.until(lambda: person.row is not None)
     assert [row for row, _ in person.given][:2] == rows
     assert len(person.given) == 3
     assert person.row not in [row for row, _ in person.given]
+
+
+def test_a_browser_that_keeps_nothing(person: Person) -> None:
+    """A full disk, or a private window."""
+    person.browser.execute_script(
+        "Storage.prototype.setItem = () => { throw new DOMException('full', 'QuotaExceededError') }"
+    )
+    network(person, up=False)
+    rows = [person.answer("1"), person.answer("s")]
+    person.until(lambda: person.state == "lost")
+    assert "2 not saved" in person.see("#saved")[0].text
+    network(person, up=True)
+    person.saved()
+    assert [row for row, _ in person.given] == rows
+
+
+def test_two_tabs_after_the_server_was_away(person: Person) -> None:
+    """One of them sends what both have said; the other sees that it arrived."""
+    first = person.browser.current_window_handle
+    server = person.server
+    person.browser.switch_to.new_window("tab")
+    second = person.browser.current_window_handle
+    try:
+        person.go("/grid")
+        person.until(lambda: person.see(".tile"))
+        shown = {tile.get_attribute("data-row") for tile in person.see(".tile")}
+        server.end(signal.SIGKILL)
+        for number in range(len(person.see(".group"))):
+            person.type(str(number + 1))
+        person.until(lambda: person.state == "lost")
+        person.browser.switch_to.window(first)
+        person.until(lambda: person.row is not None)
+        answered = person.answer("s")
+        person.until(lambda: person.state == "lost")
+        server.start()
+        person.saved()
+        person.until(lambda: person.row is not None)
+        person.browser.switch_to.window(second)
+        person.saved()
+        person.until(lambda: person.see(".tile"))  # the next batch
+        assert {row for row, _ in person.given} == {int(row or "") for row in shown}
+        assert (answered, SKIPPED) in person.given
+    finally:
+        person.browser.switch_to.window(second)
+        person.browser.execute_script("window.onbeforeunload = null")
+        person.browser.close()
+        person.browser.switch_to.window(first)
+
+
+def test_a_name_that_is_changed_in_another_tab(person: Person) -> None:
+    """What is said on a page is kept under the name that the page was made for, or not at all."""
+    change = "await fetch('/name', { method: 'POST', body: new URLSearchParams({ name: %r }) });"
+    done = "(async () => { %s })().then(arguments[0])"
+    person.browser.execute_async_script(done % (change % "Carl"))
+    row = person.answer("1")
+    person.until(lambda: f"this page is {person.name}'s" in person.see("#banner")[0].text)
+    assert not person.see("#banner-drop")[0].is_displayed()
+    assert row not in [entry.row for entry in person.server.history()]
+    person.browser.execute_async_script(done % (change % person.name))
+    person.saved()
+    assert [row for row, _ in person.given] == [row]
+    person.browser.get_log("browser")  # type: ignore[no-untyped-call]
+
+
+def test_what_is_not_saved_at_a_second_look_is_said_until_it_is(person: Person) -> None:
+    person.go(f"/find?like={person.row}")
+    person.until(lambda: person.see(".item"))
+    person.server.end(signal.SIGKILL)
+    person.see(".item .settle button")[0].click()
+    person.until(lambda: person.see("#banner")[0].is_displayed())
+    assert "not saved" in person.see("#banner")[0].text
+    assert not person.see("#banner-again")[0].is_displayed(), "it would send nothing"
+    person.server.start()
+    person.see(".item .settle button")[0].click()
+    person.until(lambda: person.see(".kept"))
+    person.until(lambda: not person.see("#banner")[0].is_displayed())
+    assert len(person.given) == 1
 
 
 def test_an_answer_that_is_refused_is_shown_and_can_be_dropped(person: Person) -> None:
@@ -268,6 +345,45 @@ def test_a_grid_by_keyboard(person: Person) -> None:
     expected = [(row, first) for row in rows[1:]] + [(row, second) for row in [*others, rows[0]]]
     assert person.given == expected
     assert not person.see(f".group:not(.sent) [data-row='{rows[0]}']")
+
+
+def test_undo_in_a_grid_leaves_the_other_groups_as_they_are(person: Person) -> None:
+    person.go("/grid")
+    person.until(lambda: len(person.see(".group")) > 2)
+    script = """JSON.stringify([...document.querySelectorAll(".group")].map((group) => [
+      [group.dataset.label, group.className, group.querySelector("kbd").textContent],
+      [...group.querySelectorAll(".tile")].map((tile) => [tile.dataset.row, tile.ariaPressed])]))"""
+
+    def groups() -> list[tuple[list[str], list[list[str]]]]:
+        return [(head, tiles) for head, tiles in json.loads(str(person.ask(script)))]
+
+    def same() -> bool:
+        """Whether all is as before; what is new comes behind it."""
+        now = groups()[: len(before)]
+        return before == [
+            (head, tiles[: len(old)]) for (head, tiles), (_, old) in zip(now, before, strict=True)
+        ]
+
+    first, second, third = person.see(".group")[:3]
+    second.find_elements(By.CSS_SELECTOR, ".tile")[0].click()
+    person.until(lambda: person.see("[aria-pressed=false]"))
+    tile = third.find_elements(By.CSS_SELECTOR, ".tile")[0]
+    ActionChains(person.browser).drag_and_drop(tile, first).perform()
+    moved = tile.get_attribute("data-row")
+    person.until(lambda: first.find_elements(By.CSS_SELECTOR, f"[data-row='{moved}']"))
+    before = groups()
+    sent = len(first.find_elements(By.CSS_SELECTOR, ".tile"))
+    person.type("1")
+    person.saved()
+    assert not same()
+    network(person, latency=700)
+    person.type("u", "2", Keys.ENTER)  # until it is taken back, nothing new is answered
+    person.until(same)
+    network(person)
+    said = f"{sent} answers taken back." if sent > 1 else "Taken back."
+    person.until(lambda: person.see("#say")[0].get_attribute("textContent") == said)
+    person.saved()
+    assert [label for _, label in person.given[sent:]] == [WITHDRAWN] * sent
 
 
 def test_a_grid_by_mouse(person: Person) -> None:

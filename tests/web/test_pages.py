@@ -1,11 +1,14 @@
 """What the pages show and what they do, in this process."""
 
+import asyncio
 import io
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
+import httpx
 import pytest
 from PIL import Image
 from starlette.testclient import TestClient
@@ -14,7 +17,9 @@ from clipcache.desk import Desk
 from clipcache.images.folder import Folder
 from clipcache.labels import EXCLUDED, SKIPPED, WITHDRAWN
 from clipcache.photos import Photos
+from clipcache.review import Doubt
 from clipcache.run import Run
+from clipcache.web import find_page
 from clipcache.web.app import make_app
 from clipcache.web.security import cookie_name, hosts_of
 from tests import synthetic
@@ -280,6 +285,22 @@ def test_undo_brings_the_image_back_first(office: Office, anna: Visitor) -> None
     assert len(office.said()) == 2, "Ben has said nothing to take back"
 
 
+def test_a_page_that_was_made_for_somebody_else_answers_for_nobody(office: Office) -> None:
+    """The name is kept for all tabs of a browser: one of them may have changed it."""
+    ben = office.visitor("Ben")
+    row = ben.rows()[0]
+    data = {"row": str(row), "label": "1", "rows": str(row), "labels": "1"}
+    for path in ("/answer", "/answers", "/undo", "/decide", "/aside", "/found"):
+        answer = ben.post(path, data=data | {"person": "Anna"})
+        assert answer.status_code == 409
+        assert "this page is Anna's" in answer.text
+        assert "\n" not in answer.text
+    assert not office.said()
+    item = next(e for e in ben.page(f"/find?like={row}").all("button") if e["hx-vals"])
+    assert json.loads(item["hx-vals"])["person"] == "Ben"
+    assert ben.post("/answer", data=data | {"person": "Ben"}).status_code == 200
+
+
 def test_two_people_get_different_images(office: Office) -> None:
     assert not set(office.visitor("Anna").rows()) & set(office.visitor("Ben").rows())
 
@@ -343,6 +364,30 @@ def test_a_group_is_confirmed_as_a_whole(office: Office, anna: Visitor) -> None:
     assert [(row, label) for _, row, label, _ in office.said()] == expected
     left = {tile["data-row"] for tile in anna.page("/grid/batch").with_class("tile")}
     assert not left & set(rows)
+
+
+def test_a_group_is_taken_back_as_a_whole_and_counted(office: Office, anna: Visitor) -> None:
+    rows = [tile["data-row"] for tile in anna.page("/grid").with_class("tile")]
+    for some in (rows[:1], rows[1:5]):
+        anna.post("/answers", data={"rows": ",".join(some), "labels": ",".join("1" * len(some))})
+        anna.answer(row=rows[5], label=len(some))
+    counts = [anna.post("/undo").headers["Taken-Back"] for _ in range(4)]
+    assert counts == ["1", "4", "1", "0"]
+    assert office.run.ballots.votes == {}
+    assert {tile["data-row"] for tile in anna.page("/grid").with_class("tile")} >= set(rows)
+
+
+def test_a_tile_that_is_answered_by_itself_gives_the_others_to_nobody(
+    office: Office, anna: Visitor
+) -> None:
+    rows = [int(tile["data-row"]) for tile in anna.page("/grid").with_class("tile")]
+    anna.answer(row=rows[0], label=EXCLUDED)
+    ben = office.visitor("Ben")
+    shown = [int(tile["data-row"]) for tile in ben.page("/grid").with_class("tile")]
+    assert not set(rows) & set(shown)
+    anna.get("/")  # she goes on one by one
+    shown = [int(tile["data-row"]) for tile in ben.page("/grid").with_class("tile")]
+    assert len(set(rows[1:]) - set(shown)) == 3
 
 
 def test_a_disagreement_is_shown_and_decided(pair: Office) -> None:
@@ -410,6 +455,41 @@ def test_a_doubted_label_is_shown_and_decided(office: Office, anna: Visitor) -> 
     assert str(rows[0]) not in [
         item["data-row"] for item in anna.page("/doubts").with_class("item")
     ]
+
+
+def test_doubts_are_looked_for_once_and_nobody_waits_behind_them(
+    office: Office, anna: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, done = Event(), Event()
+    calls = []
+
+    def review(_run: Run, _top: int) -> list[Doubt]:
+        calls.append(1)
+        begun.set()
+        assert done.wait(60)
+        return []
+
+    monkeypatch.setattr(find_page, "review", review)
+
+    async def many() -> None:
+        cookie = "; ".join(f"{name}={value}" for name, value in anna.cookies.items())
+        transport = httpx.ASGITransport(office.app)
+        headers = {"Cookie": cookie}
+        async with httpx.AsyncClient(
+            transport=transport, base_url=BASE, headers=headers, verify=False
+        ) as client:
+            asked = [asyncio.create_task(client.get("/doubts")) for _ in range(60)]
+            while not begun.is_set():
+                await asyncio.sleep(0.01)
+            assert (await asyncio.wait_for(client.get("/deck"), 30)).status_code == 200
+            done.set()
+            assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
+
+    asyncio.run(many())
+    assert len(calls) == 1
+    anna.answer(row=anna.rows()[0], label=0)
+    anna.get("/doubts")
+    assert len(calls) == 2, "there is a new label"
 
 
 @pytest.mark.parametrize(("side", "size"), [(256, (120, 90)), (1024, (120, 90))])

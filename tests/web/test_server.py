@@ -4,8 +4,12 @@ from collections.abc import Callable
 
 import httpx
 import pytest
+from starlette.responses import PlainTextResponse
+from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
 
 from clipcache.errors import RunError
+from clipcache.web.security import Gate, cookie_name, hosts_of
 from clipcache.web.server import address_of, listen
 from clipcache.web.token import read_token
 from tests.web.conftest import Server
@@ -16,6 +20,21 @@ def test_any_free_port_is_found_and_said() -> None:
         port = listening.getsockname()[1]
         assert port > 0
         assert address_of(listening, "abc") == f"http://127.0.0.1:{port}/?token=abc"
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.1", "0.0.0.0", "by name"])
+def test_the_address_that_is_printed_is_one_that_is_answered(host: str) -> None:
+    host = socket.gethostname() if host == "by name" else host
+    with listen(host, 0) as listening:
+        base = address_of(listening, "t").split("?")[0]
+
+    async def yes(scope: Scope, receive: Receive, send: Send) -> None:
+        await PlainTextResponse("yes")(scope, receive, send)
+
+    gate = Gate(yes, "t", hosts_of(host), lambda _request, code: PlainTextResponse("", code))
+    for address in (base, f"http://{host}/"):
+        visitor = TestClient(gate, base_url=address, cookies={cookie_name("t"): "t"})
+        assert visitor.get("/").text == "yes", address
 
 
 @pytest.mark.skipif(not socket.has_dualstack_ipv6(), reason="this machine has no IPv6")

@@ -3,7 +3,7 @@
 import { onKey } from "./keys.js";
 import { outbox } from "./outbox.js";
 import { askForClass } from "./search.js";
-import { say } from "./standing.js";
+import { say, takenBack } from "./standing.js";
 
 const EXCLUDED = -2;
 const POLL = 2000; // milliseconds between looks for a new batch
@@ -29,8 +29,13 @@ function isIn(tile) {
   return tile.getAttribute("aria-pressed") === "true";
 }
 
-// Say what a group holds now, and let Tab find one tile of the page.
+// Say what a group holds now and which key is its, and let Tab find one tile of the page.
 function refresh() {
+  groups().forEach((group, index) => {
+    const key = group.querySelector("kbd");
+    key.textContent = index + 1;
+    key.hidden = index >= 9;
+  });
   for (const group of open()) {
     const all = tiles(group);
     const count = all.filter(isIn).length;
@@ -141,21 +146,41 @@ async function lookForMore() {
   if (!tiles().length) timer = setTimeout(lookForMore, POLL);
 }
 
+// Take in what the server says that this person holds. A tile on the page stays as it is, in its group.
 function takeIn(html) {
   const page = new DOMParser().parseFromString(html, "text/html");
   const state = page.getElementById("state");
   if (state && document.getElementById("state")?.textContent === state.textContent) return;
   page.querySelectorAll(".tile").forEach((tile) => {
-    if (out.has(tile.dataset.row)) tile.remove();
+    if (out.has(tile.dataset.row) || outbox.has(tile.dataset.row)) tile.remove();
   });
-  page.querySelectorAll(".group").forEach((group) => {
-    if (!group.querySelector(".tile")) group.remove();
+  const held = new Set([...page.querySelectorAll(".tile")].map((tile) => tile.dataset.row));
+  groups().filter((group) => group.dataset.rows?.split(",").every((row) => held.has(row))).forEach(reopen);
+  const here = new Set(tiles().map((tile) => tile.dataset.row));
+  page.querySelectorAll(".tile").forEach((tile) => {
+    if (here.has(tile.dataset.row)) tile.remove();
   });
-  if (page.body.children.length) place.replaceChildren(...page.body.children);
+  const fresh = [...page.querySelectorAll(".group")].filter((group) => group.querySelector(".tile"));
+  if (!here.size && (fresh.length || state)) place.replaceChildren(...(state ? [state] : []));
+  fresh.forEach(add);
   refresh();
   offerRest();
   if (state) say(state.querySelector("h1").textContent);
-  else goTo(tiles()[0]);
+  else if (!tiles().includes(document.activeElement)) goTo(tiles()[0]);
+}
+
+// Undo the sending of a group.
+function reopen(group) {
+  delete group.dataset.rows;
+  group.classList.remove("sent");
+}
+
+// Put the images of a group that comes from the server to those of its class.
+function add(group) {
+  const there = groups().find((one) => one.dataset.label === group.dataset.label);
+  if (!there) place.append(group);
+  else if (there.classList.contains("sent")) there.replaceWith(group);
+  else there.querySelector(".tiles").append(...group.querySelectorAll(".tile"));
 }
 
 // Where only images are left that were taken out, say where they are.
@@ -179,7 +204,7 @@ function offerRest() {
 
 place.addEventListener("click", ({ target }) => {
   const button = target.closest("button");
-  if (!button) return;
+  if (!button || outbox.undoing) return;
   if (button.dataset.do === "confirm") confirm(button.closest(".group"));
   else if (button.dataset.do === "undo") outbox.undo();
   else {
@@ -213,6 +238,7 @@ place.addEventListener("dragend", () => {
 });
 
 onKey((event) => {
+  if (outbox.undoing) return false;
   const tile = document.activeElement.closest?.(".tile");
   const digit = /^Digit([1-9])$/.exec(event.code)?.[1] ?? (/^[1-9]$/.test(event.key) ? event.key : null);
   const key = event.key.toLowerCase();
@@ -236,19 +262,19 @@ onKey((event) => {
   return true;
 });
 
-outbox.addEventListener("saved", ({ detail }) => {
-  const rows = detail.entry.rows.join(",");
-  const group = groups().find((one) => one.dataset.rows === rows);
-  if (group) group.querySelector("[data-count]").textContent = `${detail.entry.rows.length} saved`;
+outbox.addEventListener("change", () => {
+  groups().filter((group) => group.dataset.rows).forEach((group) => {
+    const rows = group.dataset.rows.split(",");
+    if (!outbox.has(rows[0])) group.querySelector("[data-count]").textContent = `${rows.length} saved`;
+  });
   offerRest();
+  lookForMore();
 });
 
-outbox.addEventListener("change", lookForMore);
-
 outbox.addEventListener("undone", async ({ detail }) => {
-  say(detail.reason ?? "Taken back.");
   const response = await fetch("/grid/batch", { redirect: "error" }).catch(() => null);
   if (response?.ok) takeIn(await response.text());
+  say(takenBack(detail));
 });
 
 // What was answered before a reload is on its way, and not asked again.

@@ -3,7 +3,7 @@
 import { onKey } from "./keys.js";
 import { outbox } from "./outbox.js";
 import { askForClass } from "./search.js";
-import { say } from "./standing.js";
+import { say, takenBack } from "./standing.js";
 
 const SKIPPED = -1;
 const EXCLUDED = -2;
@@ -156,13 +156,13 @@ outbox.addEventListener("saved", ({ detail }) => {
 
 outbox.addEventListener("undone", ({ detail }) => {
   if (detail.reason) {
-    say(detail.reason);
     look({ anew: true }); // the server knows whether it was done
-    return;
+  } else {
+    last = null;
+    takeIn(detail.html, { anew: true });
+    current()?.querySelector("[data-last]").replaceChildren(takenBack(detail));
   }
-  last = null;
-  takeIn(detail.html, { anew: true });
-  say("Taken back.");
+  say(takenBack(detail));
 });
 
 outbox.addEventListener("change", () => {

@@ -7,27 +7,30 @@ const PATIENCE = 15000; // milliseconds until a try counts as failed
 const { run, person } = document.body.dataset;
 const PLACE = `clipcache ${run} ${person}`;
 
-// The queue is kept where a reload and other tabs find it; in memory where the browser forbids that.
-const memory = { queue: [] };
+// The queue is kept where a reload and other tabs find it; in memory while the browser forbids that,
+// as private windows and full disks do.
+let memory = null;
 
 function read() {
+  if (memory) return memory;
   try {
     return JSON.parse(localStorage.getItem(PLACE)) ?? [];
   } catch {
-    return memory.queue;
+    return [];
   }
 }
 
 function write(queue) {
-  memory.queue = queue;
   try {
     localStorage.setItem(PLACE, JSON.stringify(queue));
+    memory = null;
   } catch {
-    // Private windows may refuse: memory has it.
+    memory = queue;
   }
 }
 
-// Events: "saved" {entry, html}, "undone" {html}, "change", "lost" {reason, refused}, "back".
+// Events: "saved" {entry, html}, "undone" {html, count} or {reason}, "change",
+// "lost" {reason, refused}, "back".
 class Outbox extends EventTarget {
   #sending = false;
   #failures = 0;
@@ -61,7 +64,7 @@ class Outbox extends EventTarget {
   // knows whether a try that got no answer was made, and a second one would take back another.
   undo() {
     if (this.#failures) {
-      this.#say("undone", { html: null, reason: "Undo needs the server, which is not there." });
+      this.#say("undone", { reason: "Undo needs the server, which is not there." });
       return;
     }
     this.#undo = true;
@@ -98,28 +101,34 @@ class Outbox extends EventTarget {
   async #send() {
     while (read().length || this.#undo) {
       const [entry] = read();
-      const { html, reason, refused } = await post(entry ?? { path: "/undo", fields: {} });
+      const { html, count, reason, refused } = await post(entry ?? { path: "/undo", fields: {} });
       if (reason) {
         this.#fail(entry, reason, refused);
         return;
       }
-      if (this.#failures) this.#say("back");
-      this.#failures = 0;
+      this.#well();
       if (entry) {
         write(read().filter((other) => other.id !== entry.id));
         this.#say("saved", { entry, html });
       } else {
         this.#undo = false;
-        this.#say("undone", { html });
+        this.#say("undone", { html, count });
       }
       this.#say("change");
     }
+    this.#well(); // another tab may have sent what this one could not
+    this.#say("change");
+  }
+
+  #well() {
+    if (this.#failures) this.#say("back");
+    this.#failures = 0;
   }
 
   #fail(entry, reason, refused) {
     if (this.#undo) {
       this.#undo = false;
-      this.#say("undone", { html: null, reason });
+      this.#say("undone", { reason });
     }
     if (!entry) return;
     const wait = WAITS[Math.min(this.#failures, WAITS.length - 1)];
@@ -133,18 +142,19 @@ class Outbox extends EventTarget {
   }
 }
 
-// Return the server's answer as {html}, or why there is none as {reason, refused}.
+// Return the server's answer as {html, count}, or why there is none as {reason, refused}.
 async function post({ path, fields }) {
   let response;
   try {
     response = await fetch(path, {
       method: "POST",
-      body: new URLSearchParams(fields),
+      body: new URLSearchParams({ person, ...fields }),
       signal: AbortSignal.timeout(PATIENCE),
       redirect: "error",
     });
     const html = await response.text();
-    if (response.ok) return { html };
+    if (response.ok) return { html, count: Number(response.headers.get("Taken-Back")) };
+    if (response.status === 409) return { reason: `${html}.` };
     if (response.status === 401) {
       return { reason: "The server no longer knows this browser: open the address that it printed." };
     }

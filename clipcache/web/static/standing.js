@@ -6,6 +6,7 @@ const saved = document.getElementById("saved");
 const savedText = document.getElementById("saved-text");
 const banner = document.getElementById("banner");
 const bannerText = document.getElementById("banner-text");
+const again = document.getElementById("banner-again");
 const drop = document.getElementById("banner-drop");
 const live = document.getElementById("say");
 let lost = false;
@@ -13,6 +14,11 @@ let lost = false;
 // Have a screen reader say something.
 export function say(text) {
   live.textContent = text;
+}
+
+// Return what to say when answers were taken back.
+export function takenBack({ reason, count }) {
+  return reason ?? (count === 0 ? "Nothing to take back." : count === 1 ? "Taken back." : `${count} answers taken back.`);
 }
 
 function show() {
@@ -29,6 +35,7 @@ outbox.addEventListener("lost", ({ detail }) => {
   const text = `${detail.reason} ${kept} and sent again until the server has all.`;
   if (bannerText.textContent !== text) bannerText.textContent = text;
   banner.hidden = false;
+  again.hidden = false;
   drop.hidden = !detail.refused;
   lost = true;
   show();
@@ -48,7 +55,7 @@ outbox.addEventListener("saved", () => {
   document.body.dispatchEvent(new CustomEvent("saved")); // the panel asks anew
 });
 
-document.getElementById("banner-again").addEventListener("click", () => outbox.again());
+again.addEventListener("click", () => outbox.again());
 drop.addEventListener("click", () => outbox.drop());
 
 // An image that cannot be loaded says so in its place.
