@@ -44,6 +44,8 @@ WITHDRAWN = -3
 
 DECISION = "decision"
 """The source of a label that settles an image, whatever others said about it."""
+LABEL_STUDIO = "label-studio"
+"""The source of a label that was given in Label Studio, where alone it can be taken back."""
 
 
 class Given(NamedTuple):

@@ -10,14 +10,14 @@ from itertools import takewhile
 from threading import RLock
 from typing import NamedTuple
 
-from clipcache.agreement import agreement
+from clipcache.agreement import Agreement, agreement
 from clipcache.ballots import OPEN, Ballots
 from clipcache.desk.ahead import Ahead
 from clipcache.desk.hands import Hands
 from clipcache.desk.status import ClassCount, Status
 from clipcache.desk.suggestions import Card, Suggester
 from clipcache.errors import RunError
-from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN, Given
+from clipcache.labels import DECISION, EXCLUDED, LABEL_STUDIO, SKIPPED, WITHDRAWN, Given
 from clipcache.run import Run
 
 RECENT = 600.0
@@ -239,12 +239,18 @@ class Desk:
                 counts=self._counts(),
                 shortlist=(hits, len(self._places)),
                 labels_an_hour=self._rate(RECENT, 3600.0, shortest=SHORTEST),
-                agreement=agreement(list(self._ballots.votes.values())),
+                agreement=self._agreement(),
                 waiting=len(self._queue),
                 preparing=self._ahead.busy,
                 over=None if self._queue else self.run.stopped(),
                 problem=self._ahead.problem,
             )
+
+    def _agreement(self) -> Agreement | None:
+        """Return how far people agree; where one looks at each image, others only correct."""
+        if self.run.config.per_image == 1:
+            return None
+        return agreement(list(self._ballots.votes.values()))
 
     def _counts(self) -> list[ClassCount]:
         """Return how many labels teach of each class, the fewest first."""
@@ -265,7 +271,8 @@ class Desk:
         batches = self.run.batches
         for batch in batches[self._batches :]:
             self._asked.update(batch.tolist())
-            self._queue.update(dict.fromkeys(batch.tolist()))
+            # Some may have been answered while the round was being prepared.
+            self._queue |= {r: None for r in batch.tolist() if self._ballots.standing(r) == OPEN}
         self._batches = len(batches)
         for given in self.run.store.history(after=self._ballots.seen):
             self._ballots.add([given])
@@ -294,7 +301,8 @@ class Desk:
         self._places.pop((given.row, given.annotator), None)
         said.pop(given.row, None)
         if given.label != WITHDRAWN:
-            said[given.row] = group if together else given.id
+            if given.source != LABEL_STUDIO:  # from where the next pull would bring it back
+                said[given.row] = group if together else given.id
             if given.place is not None:
                 self._places[given.row, given.annotator] = given.place
             self._times.append(_seconds(given.time))
@@ -308,7 +316,7 @@ class Desk:
     def _drop_settled(self, annotator: str) -> None:
         """Take images out of a hand that others have settled, or this person on another page."""
         for row in list(self._hands.of(annotator)):
-            if row not in self._queue or annotator in self._votes(row):
+            if self._ballots.standing(row) != OPEN or annotator in self._votes(row):
                 self._hands.take(annotator, row)
 
     def _left(self) -> int:

@@ -17,10 +17,8 @@ from clipcache.label_studio.client import LabelStudio
 from clipcache.label_studio.labelling import BROKEN, folded
 from clipcache.label_studio.link import alone, answered_by_people, project_of
 from clipcache.label_studio.tasks import run_id
-from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN
+from clipcache.labels import DECISION, EXCLUDED, LABEL_STUDIO, SKIPPED, WITHDRAWN
 from clipcache.run import Run
-
-SOURCE = "label-studio"
 
 
 @dataclass(frozen=True)
@@ -67,7 +65,7 @@ def pull(run: Run, studio: LabelStudio, wanted: str | None = None) -> Pulled:
         gone = sorted(who for who in missing if who[0] in export.rows)
         _record(run, changed, now)
         for row, annotator in gone:
-            run.record([row], [WITHDRAWN], annotator=annotator, source=SOURCE)
+            run.record([row], [WITHDRAWN], annotator=annotator, source=LABEL_STUDIO)
         kinds = Counter(min(now[each.who], 0) for each in changed)
         return Pulled(
             project=int(project["id"]),
@@ -99,7 +97,7 @@ def _said_before(run: Run) -> tuple[dict[Who, int], set[Who]]:
             continue
         if given.label == WITHDRAWN:
             said.pop(who, None)
-        elif given.source == SOURCE:
+        elif given.source == LABEL_STUDIO:
             said[who] = given.label
             elsewhere.discard(who)
         else:
@@ -128,6 +126,6 @@ def _record(run: Run, answers: list[Answer], labels: dict[Who, int]) -> None:
             [each.row for each in together],
             [labels[each.who] for each in together],
             annotator=annotator,
-            source=SOURCE,
+            source=LABEL_STUDIO,
             places=[each.place for each in together],
         )

@@ -12,7 +12,7 @@ import pytest
 from clipcache.arrays import RowIds
 from clipcache.desk import Desk
 from clipcache.errors import RunError
-from clipcache.labels import EXCLUDED, SKIPPED
+from clipcache.labels import EXCLUDED, LABEL_STUDIO, SKIPPED
 from clipcache.run import Run
 from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
 from tests.unlabelled import truth, write_unlabelled
@@ -392,3 +392,50 @@ def test_classes_are_found_by_what_is_typed(sit: Sit, typed: str, found: list[st
         desk.add_class("ann", name)
     assert [name for _, name in desk.search(typed)] == found
     assert desk.search("shirt", 1) == [(1, "shirt")]
+
+
+def test_what_was_answered_while_a_round_was_prepared_is_not_asked_again(
+    sit: Sit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    desk = sit()
+    batch = desk.run.batches[0].tolist()
+    monkeypatch.setattr(desk, "_batches", 0)  # as if the batch came after its answer
+    answer(desk, "bob", batch[0])
+    assert desk.status().waiting == len(batch) - 1
+    assert batch[0] not in rows_in(desk, "ann", 60)
+
+
+def test_an_image_that_was_found_comes_back_when_its_answer_is_taken_back(sit: Sit) -> None:
+    desk = sit()
+    found = int(np.setdiff1d(desk.run.pool, desk.run.open_rows())[3])
+    answer(desk, "ann", found)
+    assert desk.undo("ann") == [found]
+    assert rows_in(desk, "ann", 3)[0] == found
+
+
+def test_the_page_takes_back_nothing_that_label_studio_says(sit: Sit) -> None:
+    desk = sit()
+    first, second = rows_in(desk, "ann", 2)
+    answer(desk, "ann", first)
+    desk.run.record([second], [1], annotator="ann", source=LABEL_STUDIO)
+    assert desk.undo("ann") == [first]
+    assert desk.undo("ann") == []
+    assert desk.run.ballots.labels() == {second: 1}
+
+
+def test_corrections_are_no_disagreement(sit: Sit) -> None:
+    desk = sit()
+    (row,) = rows_in(desk, "ann")
+    desk.answer("ann", row, 1)
+    desk.answer("bob", row, 2)
+    assert desk.status().agreement is None
+
+
+def test_looking_without_answering_closes_no_rounds(sit: Sit) -> None:
+    desk = sit()
+    for number in range(6):
+        desk.hand(f"p{number}", 3)
+    desk.grid("ann", 60)
+    time.sleep(0.3)
+    assert desk.run.store.rounds() == []
+    assert desk.status().over is None
