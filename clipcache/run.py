@@ -19,7 +19,7 @@ from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.heads.base import FittedHead, load_head
 from clipcache.labels import WITHDRAWN, LabelStore, Round
-from clipcache.learner import History, Learner
+from clipcache.learner import NO_ROWS, History, Learner
 from clipcache.run_config import RunConfig
 from clipcache.run_folder import begin, load, read
 from clipcache.stopping import why_stop
@@ -134,7 +134,7 @@ class Run:
     def open_rows(self) -> RowIds:
         """Return the rows that were asked for and are not settled, in the order of asking."""
         ballots = self.ballots
-        asked = np.concatenate([*self.batches, NOTHING])
+        asked = np.concatenate([*self.batches, NO_ROWS])
         still = [ballots.standing(row) == OPEN for row in asked.tolist()]
         return asked[np.array(still, dtype=np.bool_)]
 
@@ -153,9 +153,9 @@ class Run:
                 return rows
             number = len(batches) - 1
             if self.closed():
-                return NOTHING
+                return NO_ROWS
             if len(self.open_rows()) and not len(self._left()):
-                return NOTHING  # the last round waits for the last labels
+                return NO_ROWS  # the last round waits for the last labels
             history = self._history(batches)
             if not self._learner.can_learn(history):
                 rows = self._learner.more(history)
@@ -163,7 +163,7 @@ class Run:
                 return rows
             closed = self._learner.close(history, size)
             if not len(closed.batch) and len(self.open_rows()):
-                return NOTHING  # the same
+                return NO_ROWS  # the same
             closed.head.save(self.head_path(number))
             self.store.add_batch(number + 1, closed.batch, closed.round)
             return closed.batch
@@ -225,7 +225,7 @@ class Run:
     def _left(self) -> RowIds:
         """Return the rows of the pool that were neither asked for nor labelled."""
         looked_at = [*self.batches, np.array(list(self.ballots.rows()), dtype=np.int64)]
-        return np.setdiff1d(self.pool, np.concatenate(looked_at), assume_unique=False)
+        return np.setdiff1d(self.pool, np.concatenate(looked_at))
 
     def labelled(self) -> tuple[RowIds, Labels]:
         """Return the rows whose label teaches, sorted, and their labels.
@@ -323,6 +323,3 @@ class Run:
     def head_path(self, number: int) -> Path:
         """Return where the head of a closed round is kept."""
         return self.folder / "heads" / f"{number:03d}.safetensors"
-
-
-NOTHING: RowIds = np.empty(0, dtype=np.int64)

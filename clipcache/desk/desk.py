@@ -28,8 +28,6 @@ USUAL = 0.5
 """Answers of a person in a second, before there are any."""
 GRID = "grid"
 """The source of labels that were confirmed as a group."""
-AT_ONCE = 0.2
-"""Seconds between two labels of a group at most, as they are stored together."""
 PACE = 60.0
 """Seconds over which is measured how many images must be ready."""
 
@@ -359,17 +357,9 @@ def _check(labels: Sequence[int]) -> None:
 
 
 def _together(before: Given, given: Given) -> bool:
-    """Whether two entries come from one group of the grid.
-
-    A group is of one class and is stored at once, so that its entries follow on each other; another
-    one of that class comes from another batch, which takes longer to look at.
-    """
-    return (
-        given.source == before.source == GRID
-        and given.id == before.id + 1
-        and (given.annotator, given.label) == (before.annotator, before.label)
-        and _seconds(given.time) - _seconds(before.time) < AT_ONCE
-    )
+    """Whether two entries come from one call of the grid: those have the same time."""
+    same = (given.annotator, given.time) == (before.annotator, before.time)
+    return same and given.source == before.source == GRID
 
 
 def _seconds(time: str) -> float:

@@ -6,8 +6,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import softmax
 
-from clipcache.arrays import RowIds
 from clipcache.heads.base import FittedHead, names_known, text_weights
+from clipcache.learner import NO_ROWS
 from clipcache.run import Run
 
 SHOWN = 5
@@ -93,6 +93,5 @@ def _zero_shot(run: Run) -> FittedHead | None:
     text, classes = run.data.text, len(run.data.names)
     if not names_known(text, classes).any():
         return None
-    nothing: RowIds = np.empty(0, dtype=np.int64)
-    x = run.data.features[nothing].astype(np.float32)
-    return text_weights(text, classes, x, nothing, head="zero_shot")
+    x = run.data.features[NO_ROWS].astype(np.float32)
+    return text_weights(text, classes, x, NO_ROWS, head="zero_shot")

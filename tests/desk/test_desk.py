@@ -433,9 +433,11 @@ def test_corrections_are_no_disagreement(sit: Sit) -> None:
 
 def test_looking_without_answering_closes_no_rounds(sit: Sit) -> None:
     desk = sit()
-    for number in range(6):
-        desk.hand(f"p{number}", 3)
-    desk.grid("ann", 60)
-    time.sleep(0.3)
-    assert desk.run.store.rounds() == []
-    assert desk.status().over is None
+    for _ in range(8):
+        answer(desk, "ann", rows_in(desk, "ann")[0])
+    for _ in range(10):
+        desk.grid("ann", 60)  # takes all that is left, and learns nothing new by that
+        time.sleep(0.05)
+    told = [(r.labels, r.seen) for r in desk.run.store.rounds()]
+    assert told
+    assert len(set(told)) == len(told)
