@@ -1,23 +1,20 @@
 """Hands images to people, keeps what they say, and has the next ones ready."""
 
-import difflib
-import time
-from bisect import bisect_left
 from collections import Counter
 from collections.abc import Sequence
-from datetime import datetime
-from itertools import takewhile
 from threading import RLock
 from typing import NamedTuple
 
 from clipcache.agreement import Agreement, agreement
 from clipcache.ballots import OPEN, Ballots
 from clipcache.desk.ahead import Ahead
+from clipcache.desk.class_search import search_classes
+from clipcache.desk.diary import GRID, Diary
 from clipcache.desk.hands import Hands
 from clipcache.desk.status import ClassCount, Status
 from clipcache.desk.suggestions import Card, Suggester
 from clipcache.errors import RunError
-from clipcache.labels import DECISION, EXCLUDED, LABEL_STUDIO, SKIPPED, WITHDRAWN, Given
+from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN
 from clipcache.run import Run
 
 RECENT = 600.0
@@ -26,8 +23,6 @@ SHORTEST = 60.0
 """Seconds that answers are spread over at least: two in one second are no 7,200 an hour."""
 USUAL = 0.5
 """Answers of a person in a second, before there are any."""
-GRID = "grid"
-"""The source of labels that were confirmed as a group."""
 PACE = 60.0
 """Seconds over which is measured how many images must be ready."""
 
@@ -67,11 +62,7 @@ class Desk:
         self._batches = 0
         self._queue: dict[int, None] = {}
         self._standing: dict[int, int] = {}
-        # By person: the rows in the order of saying, each with the first entry of its group.
-        self._said: dict[str, dict[int, int]] = {}
-        self._heard: Given | None = None
-        self._places: dict[tuple[int, str], int] = {}
-        self._times: list[float] = []
+        self._diary = Diary()
         self._known = Counter(run.data.labels[run.given].tolist())
         self._measured = set(run.held_out.tolist())
         self._refresh()
@@ -170,9 +161,7 @@ class Desk:
         """
         with self._lock:
             self._refresh()
-            said = self._said.get(annotator, {})
-            last = next(reversed(said.values()), None)
-            rows = list(takewhile(lambda row: said[row] == last, reversed(said)))[::-1]
+            rows = self._diary.last(annotator)
             self.run.record(rows, [WITHDRAWN] * len(rows), annotator=annotator, source="undo")
             self._refresh()
             hand = self._hands.of(annotator)
@@ -186,17 +175,7 @@ class Desk:
 
     def search(self, text: str, count: int = 20) -> list[tuple[int, str]]:
         """Return up to `count` classes whose name is like a text, the likest first."""
-        wanted, names = " ".join(text.split()).casefold(), self.names
-        ranked = [
-            (rank, label)
-            for label, name in enumerate(names)
-            if (rank := _likeness(wanted, name.casefold())) is not None
-        ]
-        if not ranked:  # a slip of the finger, perhaps
-            folded = {name.casefold(): label for label, name in reversed(list(enumerate(names)))}
-            close = difflib.get_close_matches(wanted, folded, n=count)
-            return [(folded[name], names[folded[name]]) for name in close]
-        return [(label, names[label]) for _, label in sorted(ranked)][:count]
+        return search_classes(self.names, text, count)
 
     def disputes(self) -> list[Dispute]:
         """Return the images on which people differ and nobody has decided."""
@@ -226,7 +205,7 @@ class Desk:
             self._refresh()
             standings = Counter(self._standing.values())
             measured = sum(self._standing.get(row, OPEN) >= 0 for row in self._measured)
-            hits = sum(place >= 0 for place in self._places.values())
+            pace = self._diary.rate(RECENT, SHORTEST)
             return Status(
                 labels=sum(n for label, n in standings.items() if label >= 0),
                 put_aside=standings[SKIPPED],
@@ -235,8 +214,8 @@ class Desk:
                 rounds=self.run.store.rounds(),
                 held_out=(measured, len(self._measured)),
                 counts=self._counts(),
-                shortlist=(hits, len(self._places)),
-                labels_an_hour=self._rate(RECENT, 3600.0, shortest=SHORTEST),
+                shortlist=self._diary.hits,
+                labels_an_hour=None if pace is None else 3600 * pace,
                 agreement=self._agreement(),
                 waiting=len(self._queue),
                 preparing=self._ahead.busy,
@@ -274,7 +253,7 @@ class Desk:
         self._batches = len(batches)
         for given in self.run.store.history(after=self._ballots.seen):
             self._ballots.add([given])
-            self._hear(given)
+            self._diary.hear(given)
             self._settle(given.row)
 
     def _settle(self, row: int) -> None:
@@ -287,23 +266,6 @@ class Desk:
         self._standing.pop(row, None)
         if row in self._asked and row not in self._queue:
             self._queue = {row: None} | self._queue
-
-    def _hear(self, given: Given) -> None:
-        """Remember who said what last, for `undo` and for the statistics."""
-        if given.source == DECISION:
-            return
-        said = self._said.setdefault(given.annotator, {})
-        group = next(reversed(said.values()), given.id)
-        together = self._heard is not None and _together(self._heard, given)
-        self._heard = given
-        self._places.pop((given.row, given.annotator), None)
-        said.pop(given.row, None)
-        if given.label != WITHDRAWN:
-            if given.source != LABEL_STUDIO:  # from where the next pull would bring it back
-                said[given.row] = group if together else given.id
-            if given.place is not None:
-                self._places[given.row, given.annotator] = given.place
-            self._times.append(_seconds(given.time))
 
     def _wants(self, row: int, annotator: str) -> bool:
         """Whether an image needs one more person, and this one has not looked at it."""
@@ -335,18 +297,7 @@ class Desk:
         """Return how many images go in a second, or soon will with the people who are here."""
         with self._lock:
             soon = USUAL * len(self._hands.people())
-            return max(self._rate(PACE, 1.0) or 0.0, soon) / self.run.config.per_image
-
-    def _rate(self, window: float, unit: float, shortest: float = 1.0) -> float | None:
-        """Return answers in the last `window` seconds, as so many in `unit` seconds.
-
-        They count as spread over `shortest` seconds at least.
-        """
-        now = time.time()
-        recent = self._times[bisect_left(self._times, now - window) :]
-        if len(recent) < 2:
-            return None
-        return unit * len(recent) / max(now - recent[0], shortest)
+            return max(self._diary.rate(PACE) or 0.0, soon) / self.run.config.per_image
 
 
 def _check(labels: Sequence[int]) -> None:
@@ -356,27 +307,6 @@ def _check(labels: Sequence[int]) -> None:
             raise RunError(f"label {label} is no answer: expected a class, {SKIPPED} or {EXCLUDED}")
 
 
-def _together(before: Given, given: Given) -> bool:
-    """Whether two entries come from one call of the grid: those have the same time."""
-    same = (given.annotator, given.time) == (before.annotator, before.time)
-    return same and given.source == before.source == GRID
-
-
-def _seconds(time: str) -> float:
-    return datetime.fromisoformat(time).timestamp()
-
-
 def _sure(card: Card) -> float:
     first = card.suggestions[0] if card.suggestions else None
     return first.probability or 0.0 if first else 0.0
-
-
-def _likeness(wanted: str, name: str) -> int | None:
-    """Return how like a name is to what was typed, 0 the same; None where it lacks it."""
-    if wanted == name:
-        return 0
-    if name.startswith(wanted):
-        return 1
-    if any(word.startswith(wanted) for word in name.split()):
-        return 2
-    return 3 if wanted in name else None
