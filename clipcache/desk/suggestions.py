@@ -4,8 +4,8 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import softmax
 
+from clipcache import scoring
 from clipcache.heads.base import FittedHead, names_known, text_weights
 from clipcache.learner import NO_ROWS
 from clipcache.run import Run
@@ -65,11 +65,16 @@ class Suggester:
             order = sorted(range(len(names)), key=lambda label: (-used[label], label))
             plain = tuple(Suggestion(label, names[label], None) for label in order[:SHOWN])
             return [Card(row, self._key(row), plain) for row in rows]
-        x = self._run.data.features[np.array(rows, dtype=np.int64)].astype(np.float32)
-        probs = softmax(self._head.logits(x).astype(np.float64), axis=1)  # (m, c)
+        features = self._run.data.features
+        known = self._head.logits(np.zeros((1, features.shape[1]), dtype=np.float32)).shape[1]
+        likely = scoring.shortlist(features, np.array(rows), self._head, min(SHOWN, known))
+        found = (values.tolist() for values in likely)
+        new = tuple(Suggestion(label, names[label], None) for label in range(known, len(names)))
         return [
-            Card(row, self._key(row), _likeliest(values.tolist(), names))
-            for row, values in zip(rows, probs, strict=True)
+            Card(row, self._key(row), (*_named(classes, probs, names), *new)[:SHOWN])
+            for row, classes, probs in zip(
+                rows, *(values.tolist() for values in found), strict=True
+            )
         ]
 
     def _key(self, row: int) -> str:
@@ -81,12 +86,8 @@ class Suggester:
             self._head, self._round = self._run.head(), last
 
 
-def _likeliest(probs: list[float], names: tuple[str, ...]) -> tuple[Suggestion, ...]:
-    """Return the likeliest classes, and after them those that the head has never heard of."""
-    order = sorted(range(len(probs)), key=lambda label: (-probs[label], label))
-    known = [Suggestion(label, names[label], probs[label]) for label in order[:SHOWN]]
-    new = [Suggestion(label, names[label], None) for label in range(len(probs), len(names))]
-    return tuple([*known, *new][:SHOWN])
+def _named(classes: list[int], probs: list[float], names: tuple[str, ...]) -> list[Suggestion]:
+    return [Suggestion(k, names[k], min(p, 1.0)) for k, p in zip(classes, probs, strict=True)]
 
 
 def _zero_shot(run: Run) -> FittedHead | None:
