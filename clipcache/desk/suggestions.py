@@ -72,9 +72,7 @@ class Suggester:
         new = tuple(Suggestion(label, names[label], None) for label in range(known, len(names)))
         return [
             Card(row, self._key(row), (*_named(classes, probs, names), *new)[:SHOWN])
-            for row, classes, probs in zip(
-                rows, *(values.tolist() for values in found), strict=True
-            )
+            for row, classes, probs in zip(rows, *found, strict=True)
         ]
 
     def _key(self, row: int) -> str:
