@@ -69,13 +69,15 @@ def command(context: click.Context, /, **given: Any) -> None:
     where it was. Open the address that is printed, and send it to those who help.
     """
     from clipcache.images.names import read_names
-    from clipcache.people import only_desk, open_run, photos_of
+    from clipcache.people import images_folder, only_desk, open_run, photos_of
 
     from .output import print_json
 
     folder: Path = given["run"]
     names = read_names(given["classes"]) if given["classes"] else ()
     options = _options(context, given)
+    if given["cache"] and not given["only_begin"]:
+        images_folder(folder, given["images"])  # before a run is begun that could not be shown
     run = open_run(folder, given["cache"], names, device=given["device"], **options)
     if given["only_begin"]:
         facts = {"run": str(folder), "images": len(run.pool), "classes": list(run.names)}

@@ -88,18 +88,28 @@ def only_desk(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def photos_of(run: Run, images: Path | None = None) -> Photos:
-    """Return the images of a run, whose keys start from the folder `images`.
+def images_folder(run: Path, images: Path | None = None) -> Path:
+    """Return the folder from which the keys of the run in folder `run` start.
 
-    It is remembered: without it, the one that was given last. Raises RunError where none ever was,
-    and where it is no folder.
+    That is `images`, or the one that was given last. Raises RunError where none ever was, and where
+    it is no folder.
     """
-    kept = run.folder / "images-folder"
+    kept = _kept(run)
     if images is None and not kept.exists():
         raise RunError("give --images, the folder in which the images of the cache lie")
     folder = images.resolve() if images else Path(kept.read_text(encoding="utf-8"))
     if not folder.is_dir():
         raise RunError(f"{folder} is no folder; give --images, where the images lie now")
+    return folder
+
+
+def photos_of(run: Run, images: Path | None = None) -> Photos:
+    """Return the images of a run, and remember their folder; RunError as `images_folder`."""
+    folder = images_folder(run.folder, images)
     if images is not None:
-        write_file(kept, str(folder).encode())
+        write_file(_kept(run.folder), str(folder).encode())
     return Photos(Folder(folder), run.cache.keys().tolist())
+
+
+def _kept(run: Path) -> Path:
+    return run / "images-folder"

@@ -259,11 +259,13 @@ class Run:
         """Return the index of a class, which is made where it is new.
 
         The next head that is fitted knows it. Spaces around the name and case make no difference.
-        Raises RunError for an empty name.
+        Raises RunError for an empty name, and for one that is no text.
         """
         name = " ".join(name.split())
         if not name:
             raise RunError("a class needs a name, but it was empty")
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise RunError(f"the name {name!a} is no text: it holds half a character")
         with self._counting:
             names = self.names
             places = {known.casefold(): place for place, known in enumerate(names)}

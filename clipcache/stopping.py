@@ -175,4 +175,6 @@ def why_stop(rounds: Sequence[Round], spec: str, budget: int) -> str | None:
         why = rule.why(rounds, threshold)
         if why:
             return why
-    return f"all {budget} rounds are done" if len(rounds) > budget else None
+    if len(rounds) <= budget:
+        return None
+    return "the only round is done" if budget == 1 else f"all {budget} rounds are done"

@@ -58,6 +58,7 @@ def test_the_folder_of_the_images_is_remembered(tmp_path: Path) -> None:
     run = open_run(tmp_path / "run", write_unlabelled(tmp_path / "c.zarr").path)
     with pytest.raises(RunError, match="give --images"):
         photos_of(run)
+    assert not (run.folder / "images-folder").exists()
     images = tmp_path / "bilder ü"
     images.mkdir()
     draw(3, (40, 30)).save(images / "000003.jpg")

@@ -202,6 +202,8 @@ def test_a_class_made_on_the_spot_is_in_the_next_head(run: Run) -> None:
     assert run.names == (*class_names(8), "hat stand")
     with pytest.raises(RunError, match="a class needs a name"):
         run.add_class(" \t", annotator="ann")
+    with pytest.raises(RunError, match=r"the name 'hat\\ud83d' is no text"):
+        run.add_class("hat\ud83d", annotator="ann")
     run.record(batch[:1], [8], annotator="ann", source="test")
     answer(run, batch[1:])
     run.propose()

@@ -44,6 +44,7 @@ def test_the_budget_alone_ends_a_run_after_its_rounds() -> None:
     assert why_stop([], "budget", 5) is None
     assert why_stop(flat[:5], "budget", 5) is None
     assert why_stop(flat, "budget", 5) == "all 5 rounds are done"
+    assert why_stop(flat[:2], "budget", 1) == "the only round is done"
 
 
 def test_a_plateau_is_three_rounds_that_bring_too_little() -> None:

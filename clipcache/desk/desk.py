@@ -156,14 +156,17 @@ class Desk:
     def undo(self, annotator: str) -> list[int]:
         """Withdraw the last thing that somebody said and return its rows; none without one.
 
-        That is one image, or a group that was confirmed as a whole. They are the next that this
-        person sees.
+        That is one image, a group that was confirmed as a whole, or a decision. Images that need an
+        answer again are the next that this person sees.
         """
         with self._lock:
             self._refresh()
-            rows = self._diary.last(annotator)
-            self.run.record(rows, [WITHDRAWN] * len(rows), annotator=annotator, source="undo")
+            rows, decided = self._diary.last(annotator)
+            source = DECISION if decided else "undo"
+            self.run.record(rows, [WITHDRAWN] * len(rows), annotator=annotator, source=source)
             self._refresh()
+            if decided:
+                return rows
             hand = self._hands.of(annotator)
             for card in reversed(self._suggester.cards([row for row in rows if row not in hand])):
                 self._hands.deal(annotator, card, first=True)
@@ -177,11 +180,11 @@ class Desk:
         """Return up to `count` classes whose name is like a text, the likest first."""
         return search_classes(self.names, text, count)
 
-    def disputes(self) -> list[Dispute]:
-        """Return the images on which people differ and nobody has decided."""
+    def disputes(self, count: int = 60) -> list[Dispute]:
+        """Return up to `count` images on which people differ and nobody has decided."""
         with self._lock:
             self._refresh()
-            cards = self._suggester.cards(self._ballots.differing())
+            cards = self._suggester.cards(self._ballots.differing()[:count])
             return [Dispute(card, self._opinions(card.row)) for card in cards]
 
     def decide(self, annotator: str, row: int, label: int) -> None:
@@ -192,12 +195,12 @@ class Desk:
             self._refresh()
         self._ahead.look()
 
-    def put_aside(self) -> list[Card]:
-        """Return the images that were skipped, for anybody to answer after all."""
+    def put_aside(self, count: int = 60) -> list[Card]:
+        """Return up to `count` images that were skipped, for anybody to answer after all."""
         with self._lock:
             self._refresh()
             skipped = [row for row, standing in self._standing.items() if standing == SKIPPED]
-            return self._suggester.cards(sorted(skipped))
+            return self._suggester.cards(sorted(skipped)[:count])
 
     def status(self) -> Status:
         """Return how far people are."""
@@ -217,6 +220,7 @@ class Desk:
                 shortlist=self._diary.hits,
                 labels_an_hour=None if pace is None else 3600 * pace,
                 agreement=self._agreement(),
+                lacking=self._lacking(),
                 waiting=len(self._queue),
                 preparing=self._ahead.busy,
                 over=None if self._queue else self.run.stopped(),
@@ -228,6 +232,10 @@ class Desk:
         if self.run.config.per_image == 1:
             return None
         return agreement(list(self._ballots.votes.values()))
+
+    def _lacking(self) -> int:
+        per_image = self.run.config.per_image
+        return max(per_image - self._diary.people, 0) if per_image > 1 else 0
 
     def _counts(self) -> list[ClassCount]:
         """Return how many labels teach of each class, the fewest first."""

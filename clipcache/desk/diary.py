@@ -4,6 +4,7 @@ import time
 from bisect import bisect_left
 from datetime import datetime
 from itertools import takewhile
+from typing import NamedTuple
 
 from clipcache.labels import DECISION, LABEL_STUDIO, WITHDRAWN, Given
 
@@ -11,38 +12,62 @@ GRID = "grid"
 """The source of labels that were confirmed as a group."""
 
 
+class Last(NamedTuple):
+    """The last thing that somebody said."""
+
+    rows: list[int]
+    decided: bool
+    """Whether it was a decision about what others said."""
+
+
 class Diary:
     """Hears every entry of the history once, in order."""
 
     def __init__(self) -> None:
-        # By person: the rows in the order of saying, each with the first entry of its group.
-        self._said: dict[str, dict[int, int]] = {}
+        # By person: rows, and whether they were decided, in the order of saying; each with the
+        # first entry of its group.
+        self._said: dict[str, dict[tuple[int, bool], int]] = {}
         self._last: Given | None = None
         self._places: dict[tuple[int, str], int] = {}
         self._times: list[float] = []
 
     def hear(self, given: Given) -> None:
-        """Take in one entry; decisions are nobody's answer."""
-        if given.source == DECISION:
-            return
+        """Take in one entry; a decision is nobody's answer, but may be taken back like one."""
         said = self._said.setdefault(given.annotator, {})
+        if given.source == DECISION:
+            self._decided(given, said)
+            return
         group = next(reversed(said.values()), given.id)
         together = self._last is not None and _together(self._last, given)
         self._last = given
         self._places.pop((given.row, given.annotator), None)
-        said.pop(given.row, None)
+        said.pop((given.row, False), None)
         if given.label != WITHDRAWN:
             if given.source != LABEL_STUDIO:  # from where the next pull would bring it back
-                said[given.row] = group if together else given.id
+                said[given.row, False] = group if together else given.id
             if given.place is not None:
                 self._places[given.row, given.annotator] = given.place
             self._times.append(datetime.fromisoformat(given.time).timestamp())
 
-    def last(self, annotator: str) -> list[int]:
+    def _decided(self, given: Given, said: dict[tuple[int, bool], int]) -> None:
+        """Note a decision, in the place of an earlier one, whoever made that."""
+        self._last = given
+        for others in self._said.values():
+            others.pop((given.row, True), None)
+        if given.label != WITHDRAWN:
+            said[given.row, True] = given.id
+
+    def last(self, annotator: str) -> Last:
         """Return the row that somebody answered last, or all of the group that they confirmed."""
         said = self._said.get(annotator, {})
         group = next(reversed(said.values()), None)
-        return list(takewhile(lambda row: said[row] == group, reversed(said)))[::-1]
+        found = list(takewhile(lambda key: said[key] == group, reversed(said)))[::-1]
+        return Last([row for row, _ in found], any(decided for _, decided in found))
+
+    @property
+    def people(self) -> int:
+        """How many have said something."""
+        return len(self._said)
 
     @property
     def hits(self) -> tuple[int, int]:

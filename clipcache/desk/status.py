@@ -36,6 +36,8 @@ class Status(NamedTuple):
     """Answers of all people in the last ten minutes, as a rate; None before there are two."""
     agreement: Agreement | None
     """None where no image was judged by two."""
+    lacking: int
+    """How many people have yet to join in, where several look at each image; then labels count."""
     waiting: int
     """Images that were asked for and are not settled."""
     preparing: bool

@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from clipcache.arrays import RowIds
 from clipcache.desk.suggestions import Suggester
-from clipcache.errors import ImageError
+from clipcache.errors import ImageError, LabelStudioError
 from clipcache.label_studio.client import Json
 from clipcache.label_studio.images import derived, image_token
 from clipcache.label_studio.labelling import read
@@ -127,7 +127,11 @@ class _Backend:
         tasks, config = asked.get("tasks"), asked.get("label_config")
         if not isinstance(tasks, list) or not isinstance(config, str):
             raise HTTPException(400, "expected tasks and label_config")
-        return JSONResponse({"results": await run_in_threadpool(self._results, tasks, config)})
+        try:
+            found = await run_in_threadpool(self._results, tasks, config)
+        except LabelStudioError as error:  # a configuration that is not ours
+            raise HTTPException(400, str(error)) from error
+        return JSONResponse({"results": found})
 
     def _results(self, tasks: list[Any], config: str) -> list[list[Json]]:
         """Return a list of one prediction for each task, of none for a task that is not ours."""

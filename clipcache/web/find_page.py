@@ -46,9 +46,9 @@ class FindPage:
         fault, cards = None, list[Card]()
         try:
             if words:
-                cards = await self._alone(self._finder.by_words, words, FOUND)
+                cards = await _alone(self._finding, self._finder.by_words, words, FOUND)
             elif like is not None:
-                cards = await self._alone(self._finder.like, whole(like, "like"), FOUND)
+                cards = await _alone(self._finding, self._finder.like, whole(like, "like"), FOUND)
         except ClipcacheError as error:
             fault = str(error)
         return self.site.render(
@@ -66,7 +66,7 @@ class FindPage:
         person = self.site.person(request)
         fault, doubts = None, list[Doubt]()
         try:
-            doubts = await self._alone(self._doubts)
+            doubts = await _alone(self._doubting, self._doubts)
         except ClipcacheError as error:
             fault = str(error)
         return self.site.render(
@@ -77,10 +77,6 @@ class FindPage:
             names=self.site.desk.names,
             fault=fault,
         )
-
-    async def _alone(self, work: Callable[..., T], *values: object) -> T:
-        """Do what takes long when all before it is done: nobody's answer waits behind it."""
-        return await to_thread.run_sync(partial(work, *values), limiter=self._limiter)
 
     def _doubts(self) -> list[Doubt]:
         """Return the doubted labels, looked for once for each state of the labels."""
@@ -93,9 +89,18 @@ class FindPage:
         return self._found[seen]
 
     @cached_property
-    def _limiter(self) -> CapacityLimiter:
+    def _finding(self) -> CapacityLimiter:
+        return CapacityLimiter(1)
+
+    @cached_property
+    def _doubting(self) -> CapacityLimiter:
         return CapacityLimiter(1)
 
     @cached_property
     def _finder(self) -> Finder:
         return Finder(self.site.desk.run)
+
+
+async def _alone(limiter: CapacityLimiter, work: Callable[..., T], *values: object) -> T:
+    """Do what takes long when all of its kind is done: nobody's answer waits behind it."""
+    return await to_thread.run_sync(partial(work, *values), limiter=limiter)

@@ -43,6 +43,8 @@ class Panel:
     rarest: tuple[Measure, ...]
     preparing: bool
     problem: str | None
+    lacking: int
+    """People who have yet to join in before labels count."""
     disputes: int
     aside: int
 
@@ -64,6 +66,7 @@ def panel(desk: Desk) -> Panel:
         rarest=tuple(Measure(c.name, f"{c.images:,}") for c in status.counts[:RAREST]),
         preparing=status.preparing,
         problem=status.problem,
+        lacking=status.lacking,
         disputes=status.disputes,
         aside=status.put_aside,
     )

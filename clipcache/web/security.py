@@ -77,6 +77,8 @@ class Gate:
             return self.refuse(request, 401)
         if request.method not in SAFE_METHODS and not _same_origin(request):
             return PlainTextResponse("this did not come from our own page", 403)
+        if request.method in SAFE_METHODS and _read_by_another_site(request):
+            return PlainTextResponse("only our own pages may read this", 403)
         return None
 
     def _host_known(self, request: Request) -> bool:
@@ -125,6 +127,13 @@ def _same_origin(request: Request) -> bool:
         return True
     host = request.headers["host"]
     return origin in (f"http://{host}", f"https://{host}")
+
+
+def _read_by_another_site(request: Request) -> bool:
+    """Tell whether another site asks, such as one on another port; its links may lead here."""
+    site = request.headers.get("sec-fetch-site", "none")
+    opened = request.headers.get("sec-fetch-dest") == "document"
+    return site not in ("same-origin", "none") and not opened
 
 
 def _name_of(host: str) -> str:

@@ -85,6 +85,10 @@ def test_bad_calls_get_one_line(pool: Path) -> None:
     assert "there is no run in run; begin one with --cache" in refused(pool, "run")
     begin = ("run", "--cache", "c.zarr")
     assert "give --images, the folder in which" in refused(pool, *begin)
+    missing = refused(pool, *begin, "--images", "c.zarr/no") + refused(pool, *begin)
+    assert "c.zarr/no" in missing
+    assert not (pool / "run").exists(), "nothing is begun that could not be shown"
+    subprocess.run([*LABEL, *begin, "--only-begin"], cwd=pool, timeout=120, check=True)
     assert "begun with other options: batch 3 instead of 10" in refused(pool, "run", "--batch", "3")
 
 

@@ -21,7 +21,7 @@ TRIAL = Trial(
     seconds=(0.1 + 0.2, 1e-9),
     batches=((7, 1, 9), (2, 4)),
     measured={"all": {"top1": (0.1, 1 / 3)}, "30": {"top1": (0.0, 1.0)}},
-    stopped="all 1 rounds are done",
+    stopped="the only round is done",
 )
 TASK = Task(Path("a.zarr"), "a", RunConfig(), False, (None, 200))
 

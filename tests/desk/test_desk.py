@@ -304,6 +304,46 @@ def test_disagreements_are_listed_and_decided(sit: Sit) -> None:
     assert desk.run.ballots.labels() == {row: 2}
 
 
+def test_a_decision_is_taken_back_as_the_last_thing_that_was_said(sit: Sit) -> None:
+    desk = sit(per_image=2)
+    first, second = rows_in(desk, "ann", 2)
+    rows_in(desk, "bob", 2)
+    for row in (first, second):
+        desk.answer("ann", row, 1)
+        desk.answer("bob", row, 2)
+    desk.decide("ann", first, 1)
+    desk.decide("bob", first, 2)
+    desk.decide("ann", second, 1)
+    assert desk.undo("ann") == [second]
+    assert desk.run.ballots.labels() == {first: 2}
+    assert [dispute.opinions for dispute in desk.disputes()] == [{"ann": 1, "bob": 2}]
+    assert rows_in(desk, "ann", 3)[0] not in (first, second), "it has all answers that it needs"
+    assert desk.undo("ann") == [second], "her decision of the first is bob's by now: her answer"
+    assert rows_in(desk, "ann", 3)[0] == second
+
+
+def test_long_lists_come_in_parts(sit: Sit) -> None:
+    desk = sit(per_image=2)
+    rows = sorted(rows_in(desk, "ann", 6))
+    for row, label in zip(rows, [1, 1, 1, SKIPPED, SKIPPED, SKIPPED], strict=True):
+        desk.answer("ann", row, label)
+        desk.answer("bob", row, label + 1 if label >= 0 else label)
+    assert [dispute.card.row for dispute in desk.disputes(2)] == rows[:2]
+    assert [card.row for card in desk.put_aside(2)] == rows[3:5]
+    assert (desk.status().disputes, desk.status().put_aside) == (3, 3)
+
+
+def test_the_status_says_how_many_people_are_missing(sit: Sit) -> None:
+    desk = sit(per_image=3)
+    assert desk.status().lacking == 3
+    (row,) = rows_in(desk, "ann")
+    desk.answer("ann", row, 1)
+    assert desk.status().lacking == 2
+    desk.answer("bob", row, 1)
+    desk.answer("cid", row, 1)
+    assert (desk.status().lacking, desk.status().labels) == (0, 1)
+
+
 def test_skipped_images_are_put_aside_and_may_be_answered_later(sit: Sit) -> None:
     desk = sit()
     first, second = rows_in(desk, "ann", 2)
@@ -347,7 +387,7 @@ def test_a_run_that_is_over_says_why(sit: Sit) -> None:
     desk = sit(rounds=1)
     while rows := rows_in(desk, "ann"):
         answer(desk, "ann", rows[0])
-    assert desk.status().over == "all 1 rounds are done"
+    assert desk.status().over == "the only round is done"
     assert desk.status().waiting == 0
     desk.undo("ann")
     assert desk.status().over is None

@@ -175,7 +175,15 @@ def test_each_secret_opens_one_door(run: Run, backend: TestClient) -> None:
 
 @pytest.mark.parametrize(
     ("body", "status"),
-    [(b"", 400), (b"[]", 400), (b"{", 400), (b"{}", 400), (b'{"tasks": 5}', 400)],
+    [
+        (b"", 400),
+        (b"[]", 400),
+        (b"{", 400),
+        (b"{}", 400),
+        (b'{"tasks": 5}', 400),
+        (b'{"tasks": [], "label_config": "<View"}', 400),
+        (b'{"tasks": [], "label_config": "<View><Text name=\'t\' value=\'$t\'/></View>"}', 400),
+    ],
 )
 def test_a_body_that_makes_no_sense(studio: TestClient, body: bytes, status: int) -> None:
     assert studio.post("/predict", content=body).status_code == status

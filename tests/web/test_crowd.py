@@ -47,12 +47,14 @@ async def connect(server: Server, *, ask: bool) -> int:
 
 async def insist(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
     """Ask again until there is an answer, as the page does."""
-    while True:
-        try:
-            answer = await ask()
-            if answer.status_code == 200:
-                return answer
-        except httpx.HTTPError:
+    async with asyncio.timeout(20 * PATIENCE):
+        while True:
+            try:
+                answer = await ask()
+                if answer.status_code == 200:
+                    return answer
+            except httpx.HTTPError:
+                pass
             await asyncio.sleep(0.05)
 
 

@@ -5,6 +5,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from threading import Event
 
@@ -393,7 +394,9 @@ def test_a_tile_that_is_answered_by_itself_gives_the_others_to_nobody(
 def test_a_disagreement_is_shown_and_decided(pair: Office) -> None:
     anna, ben = pair.visitor("Anna"), pair.visitor("Ben")
     row = anna.rows()[0]
+    assert "Labels count when 2 more people have joined in" in anna.get("/").text
     anna.answer(row=row, label=0)
+    assert "Labels count when 1 more person has joined in" in anna.get("/").text
     ben.answer(row=row, label=1)
     item = anna.page("/disputes").with_class("item")[0]
     assert "Anna" in item.text
@@ -405,6 +408,23 @@ def test_a_disagreement_is_shown_and_decided(pair: Office) -> None:
     assert "hat" in kept.text
     assert pair.run.ballots.standing(row) == 1
     assert not anna.page("/disputes").with_class("item")
+    assert "joined in" not in anna.get("/").text
+    undone = anna.post("/undo")
+    assert undone.headers["taken-back"] == "1"
+    assert anna.page("/disputes").with_class("item"), "a decision may be taken back, too"
+
+
+def test_a_long_list_says_that_there_is_more(
+    office: Office, anna: Visitor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for row in anna.rows():
+        anna.answer(row=row, label=SKIPPED)
+    assert "load the page again" not in anna.get("/aside").text
+    part = partial(office.desk.put_aside, 2)
+    monkeypatch.setattr(office.desk, "put_aside", part)
+    page = anna.page("/aside")
+    assert len(page.with_class("item")) == 2
+    assert "These are 2 of 3: load the page again when they are done." in anna.get("/aside").text
 
 
 def test_an_image_put_aside_is_shown_and_settled_by_a_new_class(
@@ -481,7 +501,8 @@ def test_doubts_are_looked_for_once_and_nobody_waits_behind_them(
             asked = [asyncio.create_task(client.get("/doubts")) for _ in range(60)]
             while not begun.is_set():
                 await asyncio.sleep(0.01)
-            assert (await asyncio.wait_for(client.get("/deck"), 30)).status_code == 200
+            for path in ("/deck", "/find?like=3"):
+                assert (await asyncio.wait_for(client.get(path), 30)).status_code == 200
             done.set()
             assert {answer.status_code for answer in await asyncio.gather(*asked)} == {200}
 

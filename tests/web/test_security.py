@@ -108,6 +108,18 @@ def test_a_change_from_our_own_page_is_passed_on(headers: dict[str, str]) -> Non
     assert client().post("/answer", headers=headers, content=b"row=1").text == "yes 5"
 
 
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_another_site_may_lead_here_but_not_read(site: str) -> None:
+    """A page on another port of this host has the cookie, as the browser sees it."""
+    for dest in ("empty", "image", "script", "iframe"):
+        headers = {"Sec-Fetch-Site": site, "Sec-Fetch-Dest": dest}
+        assert client().get("/deck", headers=headers).status_code == 403
+    link = {"Sec-Fetch-Site": site, "Sec-Fetch-Dest": "document"}
+    assert client().get("/", headers=link).status_code == 200
+    own = {"Sec-Fetch-Site": "same-origin", "Sec-Fetch-Dest": "image"}
+    assert client().get("/deck", headers=own).status_code == 200
+
+
 @pytest.mark.parametrize(
     "host",
     [
