@@ -24,18 +24,17 @@ import click
 import numpy as np
 
 from clipcache import registry
+from clipcache.benchmark.real import cache_of
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.curves import area
 from clipcache.dataset import Dataset
 from clipcache.errors import ClipcacheError
 from clipcache.experiment import Experiment, simulate_all
 from clipcache.heads.base import Head
-from clipcache.import_features import ImportOptions, import_features
 from clipcache.labels import Round
 from clipcache.metrics import top_k_accuracy
 from clipcache.run_config import RunConfig
 from clipcache.stats import mean_interval
-from clipcache.vectors.source import VectorOptions, open_vectors
 
 DEFAULTS = RunConfig(batch=20, rounds=12)
 MIXED = ("linear", "transductive")
@@ -121,7 +120,7 @@ def named_only(arrays: dict[str, Any]) -> dict[str, Any]:
 
 def measure(path: Path, folder: Path, seeds: int) -> dict[str, Any]:
     """Return what is printed for one file."""
-    cache = _import(path, folder)
+    cache = cache_of(path, folder)
     found: dict[str, Any] = {"set": path.stem, **mixture(cache, seeds), "prior": []}
     with np.load(path) as saved:
         arrays = dict(saved)
@@ -130,14 +129,8 @@ def measure(path: Path, folder: Path, seeds: int) -> dict[str, Any]:
         if np.isnan(arrays["text_x"]).any():
             reduced = folder / f"{path.stem} named.npz"
             np.savez(reduced, **named_only(arrays))
-            found["prior"].append(prior(_import(reduced, folder), seeds))
+            found["prior"].append(prior(cache_of(reduced, folder), seeds))
     return found
-
-
-def _import(path: Path, folder: Path) -> Path:
-    cache = folder / f"{path.stem}.zarr"
-    import_features(open_vectors(path, VectorOptions()), cache, ImportOptions())
-    return cache
 
 
 @click.command()

@@ -26,12 +26,11 @@ from typing import Any
 import click
 import numpy as np
 
+from clipcache.benchmark.real import cache_of
 from clipcache.curves import Curve, area, label_ratio, mean_curve
 from clipcache.experiment import Experiment, simulate_all
-from clipcache.import_features import ImportOptions, import_features
 from clipcache.run_config import RunConfig
 from clipcache.stats import mean_interval
-from clipcache.vectors.source import VectorOptions, open_vectors
 
 ROUNDS, BATCH = 12, 20
 
@@ -48,8 +47,7 @@ RECIPES = {
 
 def measure(path: Path, folder: Path, seeds: int) -> dict[str, Any]:
     """Return what is printed for one file."""
-    cache = folder / f"{path.stem}.zarr"
-    import_features(open_vectors(path, VectorOptions()), cache, ImportOptions())
+    cache = cache_of(path, folder)
     names = [name for name in RECIPES for _ in range(seeds)]
     experiments = [
         Experiment(cache, replace(config, seed=seed))
