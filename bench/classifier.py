@@ -11,9 +11,9 @@ temperature from labels by cross-validation, `held_out` with one from 50 test ro
 others.
 
 Second, labels that are doubted, one in twenty of them made wrong: how many of the first 20 that are
-listed are wrong, and how many of all wrong ones are among the first 20 and the first 50. `review` is
-what `clipcache review` lists; `joint` is confident learning with its own thresholds and order (by
-normalized margin), on the same probabilities.
+listed are wrong, and how many of all wrong ones are among the first 20 and the first 50. `review`
+is what `clipcache review` lists; `joint` is confident learning with its own thresholds and order
+(by normalized margin), on the same probabilities.
 
 FEATURES.npz holds pool_x, pool_y, test_x, test_y, class_names and perhaps text_x.
 """
