@@ -14,6 +14,7 @@ import numpy as np
 
 from clipcache.arrays import Labels, Vectors
 from clipcache.encoders.openclip import TINY, OpenClip
+from clipcache.encoders.options import EncoderOptions
 from clipcache.heads.linear import Linear
 from clipcache.heads.zero_shot import ZeroShot
 from clipcache.metrics import top_k_accuracy
@@ -88,7 +89,7 @@ def measure(encoder: OpenClip, *, seed: int, train: int, test: int) -> dict[str,
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def main(seed: int, weights: Path, as_json: bool) -> None:
     """Measure clipcache-tiny on 200 + 50 fresh pictures a class."""
-    encoder = OpenClip.load(TINY, str(weights), device="cpu")
+    encoder = OpenClip.load(EncoderOptions(TINY, str(weights), "cpu"))
     figures = measure(encoder, seed=seed, train=200, test=50)
     if as_json:
         click.echo(json.dumps(figures, indent=2))

@@ -20,8 +20,8 @@ from .options import (
 @click.option("--cache", type=click.Path(path_type=Path), help="New run: the cache to label.")
 @click.option(
     "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The folder in which the images of the cache lie.  [the one that was given last]",
+    help="Where the images of the cache lie, as for embed: a folder, .tar or .parquet files, a "
+    "table or list of web addresses, or a URL of these.  [what was given last]",
 )
 @click.option(
     "--classes",
@@ -69,7 +69,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     where it was. Open the address that is printed, and send it to those who help.
     """
     from clipcache.images.names import read_names
-    from clipcache.people import images_folder, only_desk, open_run, photos_of
+    from clipcache.people import images_place, only_desk, open_run, photos_of
 
     from .output import print_json
 
@@ -77,7 +77,7 @@ def command(context: click.Context, /, **given: Any) -> None:
     names = read_names(given["classes"]) if given["classes"] else ()
     options = _options(context, given)
     if given["cache"] and not given["only_begin"]:
-        images_folder(folder, given["images"])  # before a run is begun that could not be shown
+        images_place(folder, given["images"])  # before a run is begun that could not be shown
     run = open_run(folder, given["cache"], names, device=given["device"], **options)
     if given["only_begin"]:
         facts = {"run": str(folder), "images": len(run.pool), "classes": list(run.names)}

@@ -49,6 +49,17 @@ from .options import (
 @label_noise_option
 @stop_option
 @device_option
+@click.option(
+    "--finetune",
+    type=click.Choice(["fresh", "continue"]),
+    help="After each round train the encoder on all labels so far, from its own weights or from "
+    "those of the last round, and embed the pool anew: minutes a round.",
+)
+@click.option(
+    "--images",
+    type=click.Path(path_type=Path),
+    help="With --finetune: the folder in which the images of CACHE lie.",
+)
 @json_option
 def command(
     cache: Path,
@@ -67,6 +78,8 @@ def command(
     label_noise: float,
     stop: str,
     device: str,
+    finetune: Literal["fresh", "continue"] | None,
+    images: Path | None,
     as_json: bool,
 ) -> None:
     """Replay active learning on CACHE with its own labels; keep everything in the folder RUN.
@@ -77,12 +90,14 @@ def command(
     if full_pool and subsample:
         raise click.UsageError("--full-pool and --subsample exclude each other")
     from clipcache.cache.reader import EmbeddingCache
+    from clipcache.finetune.kept import Kept, refuse_tuned
     from clipcache.loop import replay
     from clipcache.report.plots import save_learning_curve
     from clipcache.run import Run
     from clipcache.run_config import RunConfig
 
     from .output import print_json, rounds_table
+    from .tables import print_table
 
     config = RunConfig(
         strategy=strategy,
@@ -98,14 +113,26 @@ def command(
         label_noise=label_noise,
         stop=stop,
     )
-    opened = Run.begin(run, config, EmbeddingCache.open(cache), device=device)
+    found = EmbeddingCache.open(cache)
+    if finetune:
+        from clipcache.finetune.rounds import TunedRun  # brings torch
+
+        opened: Run = TunedRun.begin_tuned(run, config, found, finetune, images, device=device)
+    else:
+        refuse_tuned(run)
+        opened = Run.begin(run, config, found, device=device)
     with rounds_table(opened.store.rounds(), quiet=as_json) as add_row:
         done = replay(opened, on_round=add_row)
     why = opened.stopped()
     title, classes = f"{strategy}, {len(opened.pool):,} images", len(opened.data.names)
     save_learning_curve(done, run / "curve.png", title, classes=classes)
+    tuned = Kept(run).seconds()
     if as_json:
-        print_json({"run": str(run), "config": config, "rounds": done, "stopped": why})
+        found_out = {"run": str(run), "config": config, "rounds": done, "stopped": why}
+        print_json(found_out | ({"finetune": tuned} if finetune else {}))
     else:
+        if finetune:
+            columns = ("round", "train s", "embed s")
+            print_table(columns, [(r.round, r.train, r.embed) for r in tuned])
         click.echo(f"stopped: {why}")
         click.echo(f"learning curve: {run / 'curve.png'}")

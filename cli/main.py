@@ -15,6 +15,7 @@ COMMANDS = (
     "demo",
     "embed",
     "export",
+    "finetune",
     "import",
     "info",
     "label",

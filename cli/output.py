@@ -68,6 +68,12 @@ def warn_if_random(identity: "Identity") -> None:
         )
 
 
+def say_precision(identity: "Identity") -> None:
+    """Say what was measured of a precision, where that was done."""
+    if identity.checked:
+        click.echo(identity.checked, err=True)
+
+
 @contextmanager
 def embed_progress(cache: Path) -> Iterator["Report"]:
     """Show a bar with images/s, time left and failures on standard error.
@@ -136,6 +142,8 @@ def print_embedded(summary: "EmbedSummary", cache: Path) -> None:
         f"{cache}: {summary.processed:,} images read in {summary.seconds:.1f} s ({rate:,.0f}/s), "
         f"{summary.unchanged:,} unchanged, {summary.failed:,} failed"
     )
+    if summary.pending:
+        click.echo(f"{summary.pending:,} images are left for the other shares")
     if summary.gone:
         click.echo(f"{summary.gone:,} images are no longer in the source; their rows are kept")
     for failure in summary.failures:

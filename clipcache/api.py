@@ -27,6 +27,7 @@ from typing import Any
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.embed import EmbedOptions, EmbedSummary
 from clipcache.embed import embed as embed_source
+from clipcache.encoders.options import EncoderOptions, load_encoder
 from clipcache.export.base import ExportOptions, export_as
 from clipcache.images.source import SourceOptions, open_source
 from clipcache.labels import Round
@@ -60,9 +61,7 @@ def embed(
     `source_options` are fields of `SourceOptions`, such as `split="random:0.2"`.
     """
     images = open_source(Path(source), SourceOptions(**source_options))
-    from clipcache.encoders.openclip import OpenClip  # brings torch
-
-    encoder = OpenClip.load(model, pretrained, device=device)
+    encoder = load_encoder(EncoderOptions(model, pretrained, device))
     return embed_source(images, encoder, Path(cache), options or EmbedOptions())
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import numpy as np
 
+from clipcache import tiny
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.embed import EmbedOptions, embed
-from clipcache.encoders.openclip import TINY, OpenClip
+from clipcache.encoders.options import EncoderOptions, load_encoder
 from clipcache.heads.base import LinearWeights
 from clipcache.heads.zero_shot import ZeroShot
 from clipcache.images.folder import Folder
@@ -47,7 +48,7 @@ def run_demo(out: Path, seeds: int, say: Callable[[str], None]) -> DemoResult:
     say("drawing the garments")
     draw_images(out / "images")
     say("embedding them, once")
-    encoder = OpenClip.load(TINY)
+    encoder = load_encoder(EncoderOptions(tiny.NAME))
     source = Folder(out / "images", split_folders=True)
     embedded = embed(source, encoder, out / "cache.zarr", EmbedOptions(batch_size=256))
     cache = EmbeddingCache.open(out / "cache.zarr")

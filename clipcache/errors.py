@@ -21,6 +21,10 @@ class EncoderError(ClipcacheError, RuntimeError):
     """The encoder cannot be made: an unknown model, or weights that cannot be reached."""
 
 
+class NoTextError(EncoderError):
+    """The encoder takes in images only, and words were given."""
+
+
 class CacheError(ClipcacheError, RuntimeError):
     """The cache cannot be used for what was asked."""
 
@@ -51,6 +55,10 @@ class DeviceError(ClipcacheError, RuntimeError):
 
 class RunError(ClipcacheError, RuntimeError):
     """The run cannot be started or continued as asked."""
+
+
+class EngineError(ClipcacheError, RuntimeError):
+    """Workers on this machine or another one cannot do what they are there for."""
 
 
 class LabelStudioError(ClipcacheError, RuntimeError):

@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from clipcache.arrays import RowIds
 from clipcache.cache.layout import LISTING, State
+from clipcache.cache.locks import WHOLE, Share
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.errors import SourceError
@@ -167,12 +168,12 @@ def _append_new(
 
 
 def find_work(
-    writer: CacheWriter, source: Source, listed: npt.NDArray[np.bool_]
+    writer: CacheWriter, source: Source, listed: npt.NDArray[np.bool_], share: Share = WHOLE
 ) -> Iterator[tuple[int, RowIds]]:
     """Yield (chunk, rows) to encode: those never finished, and those whose file has changed."""
     cache = writer.cache
     finished = cache.finished_rows("result")
-    for chunk in range(cache.chunks):
+    for chunk in filter(share.has, range(cache.chunks)):
         span = cache.span(chunk)
         rows = np.arange(span.start, span.stop)
         pending = rows >= span.start + finished[chunk]

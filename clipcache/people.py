@@ -11,7 +11,8 @@ from filelock import FileLock, Timeout
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.durable import write_file
 from clipcache.errors import RunError
-from clipcache.images.folder import Folder
+from clipcache.images.roots import Place, place_of
+from clipcache.images.source import SourceOptions, find_source
 from clipcache.photos import Photos
 from clipcache.run import Run
 from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
@@ -88,27 +89,41 @@ def only_desk(folder: Path) -> Iterator[None]:
         lock.release()
 
 
-def images_folder(run: Path, images: Path | None = None) -> Path:
-    """Return the folder from which the keys of the run in folder `run` start.
+def images_place(run: Path, images: Place | None = None) -> Place:
+    """Return where the images of the run in folder `run` are: the source that they came from.
 
     That is `images`, or the one that was given last. Raises RunError where none ever was, and where
-    it is no folder.
+    nothing is there.
     """
     kept = _kept(run)
     if images is None and not kept.exists():
-        raise RunError("give --images, the folder in which the images of the cache lie")
-    folder = images.resolve() if images else Path(kept.read_text(encoding="utf-8"))
-    if not folder.is_dir():
-        raise RunError(f"{folder} is no folder; give --images, where the images lie now")
-    return folder
+        raise RunError(
+            "give --images, the folder in which the images of the cache lie, or another source"
+        )
+    place = place_of(kept.read_text(encoding="utf-8") if images is None else images)
+    if isinstance(place, Path) and not place.exists():
+        raise RunError(f"nothing is at {place}; give --images, where the images lie now")
+    return place.resolve() if isinstance(place, Path) else place
 
 
-def photos_of(run: Run, images: Path | None = None) -> Photos:
-    """Return the images of a run, and remember their folder; RunError as `images_folder`."""
-    folder = images_folder(run.folder, images)
+def images_folder(run: Path, images: Path | None = None) -> Path:
+    """Return the same where it must be a folder; RunError also where it is none."""
+    place = images_place(run, images)
+    if not isinstance(place, Path) or not place.is_dir():
+        raise RunError(f"{place} is no folder; give --images, a folder where the images lie now")
+    return place
+
+
+def photos_of(run: Run, images: Place | None = None) -> Photos:
+    """Return the images of a run, and remember where they are; RunError as `images_place`.
+
+    Raises SourceError where what is there holds no images.
+    """
+    place = images_place(run.folder, images)
+    source = find_source(place, SourceOptions())
     if images is not None:
-        write_file(_kept(run.folder), str(folder).encode())
-    return Photos(Folder(folder), run.cache.keys().tolist())
+        write_file(_kept(run.folder), str(place).encode())
+    return Photos(source, run.cache.keys().tolist())
 
 
 def _kept(run: Path) -> Path:

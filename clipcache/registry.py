@@ -11,6 +11,8 @@ from typing import Any
 from clipcache.errors import UnknownNameError
 
 PACKAGE = Path(__file__).parent
+APART = ("base", "lanes", "options")
+"""Files that no plug-in is in, beside those whose names begin with an underscore."""
 
 
 def names(room: str) -> tuple[str, ...]:
@@ -20,7 +22,7 @@ def names(room: str) -> tuple[str, ...]:
     True
     """
     stems = (path.stem for path in (PACKAGE / room).glob("*.py"))
-    return tuple(sorted(stem for stem in stems if stem != "base" and not stem.startswith("_")))
+    return tuple(sorted(stem for stem in stems if stem not in APART and not stem.startswith("_")))
 
 
 def load(room: str, name: str) -> type[Any]:

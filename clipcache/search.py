@@ -18,7 +18,6 @@ from clipcache.encoders.base import Encoder
 from clipcache.errors import ArrayError, ImageError
 from clipcache.features import Rows
 from clipcache.images.base import SPLITS
-from clipcache.images.decode import decode
 from clipcache.images.files import read_file
 from clipcache.kernels.energy import energy
 from clipcache.projection import Weights
@@ -70,7 +69,7 @@ def of_words(encoder: Encoder, words: str, templates: Sequence[str]) -> Vectors:
 def of_photo(encoder: Encoder, path: Path) -> Vectors:
     """Return the (d,) vector of an image file; ImageError naming it where it cannot be used."""
     try:
-        pixels = encoder.preprocess(decode(read_file(path.parent, path.name)))
+        pixels = encoder.prepare(read_file(path.parent, path.name))
     except ImageError as error:
         raise ImageError(f"{path}: {error}") from error
     vector: Vectors = encoder.encode_images(pixels[None])[0]

@@ -8,7 +8,7 @@ import numpy as np
 
 from clipcache.arrays import Vectors
 from clipcache.encoders.base import Encoder
-from clipcache.errors import SourceError
+from clipcache.errors import NoTextError, SourceError
 
 DEFAULT_TEMPLATES = ("a photo of a {}.",)
 
@@ -56,3 +56,15 @@ def encode_names(encoder: Encoder, names: Sequence[str], templates: Sequence[str
     mean = vectors.mean(axis=1)
     mean /= np.linalg.norm(mean, axis=1, keepdims=True)
     return LabelText(tuple(names), tuple(templates), mean, encoder.logit_scale)
+
+
+def text_for(encoder: Encoder, names: Sequence[str], templates: Sequence[str]) -> LabelText:
+    """Return class names for a cache: as `encode_names`, without vectors where there are no words.
+
+    An encoder of images alone leaves NaN, as for imported vectors whose names have none.
+    """
+    try:
+        return encode_names(encoder, names, templates)
+    except NoTextError:
+        unknown = np.full((len(names), encoder.identity.dim), np.nan, dtype=np.float32)
+        return LabelText(tuple(names), tuple(templates), unknown, encoder.logit_scale)

@@ -66,9 +66,9 @@ def hostile(root: Path) -> dict[str, str]:
 
 
 def tree(root: Path) -> dict[str, bytes]:
-    """Every file below `root` but the lock, by its relative name."""
+    """Every file below `root` but locks, by its relative name."""
     return {
         str(file.relative_to(root)): file.read_bytes()
         for file in sorted(root.rglob("*"))
-        if file.is_file() and file.name != ".lock"
+        if file.is_file() and not file.name.startswith(".lock")
     }

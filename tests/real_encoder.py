@@ -9,12 +9,13 @@ from PIL import Image
 from clipcache.arrays import Vectors
 from clipcache.encoders.base import Identity, Pixels
 from clipcache.encoders.openclip import OpenClip
+from clipcache.encoders.options import EncoderOptions
 
 
 @cache
 def tiny() -> OpenClip:
     torch.set_num_threads(1)  # threads that wait for each other are slow on a busy machine
-    return OpenClip.load("clipcache-tiny", device="cpu")
+    return OpenClip.load(EncoderOptions("clipcache-tiny", device="cpu"))
 
 
 class Counting:
@@ -32,6 +33,13 @@ class Counting:
     @property
     def logit_scale(self) -> float:
         return tiny().logit_scale
+
+    @property
+    def lanes(self) -> int:
+        return tiny().lanes
+
+    def prepare(self, data: bytes) -> Pixels:
+        return tiny().prepare(data)
 
     def preprocess(self, image: Image.Image) -> Pixels:
         return tiny().preprocess(image)

@@ -1,11 +1,15 @@
 """Runs that people label: begun, continued, refused."""
 
+import tarfile
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from clipcache.errors import CacheMissingError, ImageError, RunError
-from clipcache.people import HELD_OUT, only_desk, open_run, photos_of
+from clipcache.people import HELD_OUT, images_folder, images_place, only_desk, open_run, photos_of
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
 from tests.pictures import draw
@@ -67,10 +71,31 @@ def test_the_folder_of_the_images_is_remembered(tmp_path: Path) -> None:
     with pytest.raises(ImageError):
         photos_of(run).read(4)
     images.rename(tmp_path / "moved")
-    with pytest.raises(RunError, match=r"is no folder; give --images, where the images lie now"):
+    with pytest.raises(
+        RunError, match=r"nothing is at .*; give --images, where the images lie now"
+    ):
         photos_of(run)
     assert photos_of(run, tmp_path / "moved").read(3)
     run.store.close()
+
+
+def test_the_images_may_be_in_any_source(tmp_path: Path) -> None:
+    keys = np.array(["a.tar/1.png", "a.tar/2.png"])
+    run: Any = SimpleNamespace(folder=tmp_path / "run", cache=SimpleNamespace(keys=lambda: keys))
+    run.folder.mkdir()
+    draw(3, (40, 30)).save(tmp_path / "1.png")
+    with tarfile.open(tmp_path / "a.tar", "w") as tar:
+        tar.add(tmp_path / "1.png", "1.png")
+    for photos in (photos_of(run, tmp_path / "a.tar"), photos_of(run)):
+        assert photos.read(0) == (tmp_path / "1.png").read_bytes()
+        with pytest.raises(ImageError, match="file not found"):
+            photos.read(1)
+    photos_of(run, "s3://bucket/a.tar")
+    assert images_place(run.folder) == "s3://bucket/a.tar"
+    for images in (None, tmp_path / "a.tar"):
+        with pytest.raises(RunError, match=r"a\.tar is no folder; give --images"):
+            images_folder(run.folder, images)
+    assert images_folder(run.folder, tmp_path) == tmp_path
 
 
 def test_a_run_has_one_desk_at_a_time(tmp_path: Path) -> None:

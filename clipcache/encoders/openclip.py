@@ -1,26 +1,24 @@
 """Any open_clip model: built in, from the hub by tag, or from a local checkpoint."""
 
-import hashlib
 import json
-import logging
-import socket
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
-from urllib.parse import urlsplit
-from urllib.request import getproxies
 
-import huggingface_hub
 import open_clip
 import torch
 from PIL import Image
 
 from clipcache import tiny
 from clipcache.arrays import Vectors
+from clipcache.encoders._hub import first_line, made_quietly
+from clipcache.encoders._images import ImageHalf
+from clipcache.encoders._tower import Tower, digest, pick_device
+from clipcache.encoders._view import View
 from clipcache.encoders.base import Identity, Pixels
+from clipcache.encoders.options import EncoderOptions
 from clipcache.errors import EncoderError
-from clipcache.images.decode import DECODING
 
 __all__ = ["OpenClip"]
 
@@ -31,35 +29,30 @@ TEXT_BATCH = 256
 
 
 class OpenClip:
-    """An image tower and a text tower of one open_clip model, in float32."""
+    """An image tower and a text tower of one open_clip model."""
 
-    def __init__(self, model: Any, transform: Any, tokenizer: Any, identity: Identity) -> None:
+    def __init__(self, model: Any, images: ImageHalf, identity: Identity) -> None:
         self.model = model
-        """The open_clip module, for whoever exports it."""
-        self._transform = transform
-        self._tokenizer = tokenizer
-        self._device = next(model.parameters()).device
+        """The open_clip module, for whoever changes its weights; always in float32."""
+        self._images = images
         self.identity = identity
         self.logit_scale = float(model.logit_scale.detach().exp())
 
     @classmethod
-    def load(cls, model: str, pretrained: str | None = None, *, device: str = "auto") -> Self:
+    def load(cls, options: EncoderOptions) -> Self:
         """Make the encoder.
 
-        Parameters
-        ----------
-        model : an open_clip model name, or "clipcache-tiny" for the built-in one.
-        pretrained : a tag of the hub, the path of a checkpoint, or "random" for untrained weights
-            (seeded; only good for measuring speed). None: the usual ones of ViT-B-32, and the
-            built-in ones of clipcache-tiny.
-        device : "auto" (CUDA where there is one), "cpu" or "cuda".
+        `options.model` is an open_clip model name, or "clipcache-tiny" for the built-in one, and
+        `options.pretrained` a tag of the hub, the path of a checkpoint, or "random" for untrained
+        weights (seeded; only good for measuring speed). None: the usual ones of ViT-B-32, and the
+        built-in ones of clipcache-tiny.
 
-        Raises EncoderError where model, weights or device cannot be had.
+        Raises EncoderError where model, weights, device or precision cannot be had.
         """
-        device = _pick_device(device)
+        model, device = options.name, pick_device(options.device)
         open_clip.add_model_config(tiny.CONFIG)
         _check_model(model)
-        pretrained = pretrained or DEFAULT_WEIGHTS.get(model)
+        pretrained = options.pretrained or DEFAULT_WEIGHTS.get(model)
         if not pretrained:
             raise EncoderError(
                 f"no weights were named for {model}; give --pretrained: a hub tag, the path of a "
@@ -67,45 +60,73 @@ class OpenClip:
             )
         built_in = (model, pretrained) == (TINY, DEFAULT_WEIGHTS[TINY])
         net, transform = _create(model, str(tiny.WEIGHTS) if built_in else pretrained, device)
+        weights, config = digest(net), net.visual.preprocess_cfg
+        words = f"open_clip {json.dumps(config, sort_keys=True)}"
+        images = ImageHalf.make(net.visual, _view(config), transform, words, options)
         identity = Identity(
             library="open_clip",
             model=model,
             pretrained=Path(pretrained).name if Path(pretrained).is_file() else pretrained,
-            weights=_digest(net),
-            preprocessing=_describe(net.visual.preprocess_cfg),
-            image_size=_side(net.visual.image_size),
-            dim=_dim(net),
-            dtype="float32",
+            weights=weights,
+            preprocessing=images.words,
+            image_size=images.view.side,
+            dim=images.dim,
+            dtype=images.tower.precision,
+            checked=images.checked,
         )
-        return cls(net, transform, open_clip.get_tokenizer(model), identity)
+        return cls(net, images, identity)
+
+    @property
+    def tower(self) -> Tower:
+        """The image tower, from pixels to unit rows."""
+        return self._images.tower
+
+    @property
+    def view(self) -> View:
+        """What it sees of an image."""
+        return self._images.view
+
+    @property
+    def lanes(self) -> int:
+        """How many batches to encode at the same time."""
+        return self._images.lanes
+
+    def prepare(self, data: bytes) -> Pixels:
+        """Return the image in these bytes as (3, s, s); ImageError where it is none."""
+        return self._images.prepare(data)
 
     def preprocess(self, image: Image.Image) -> Pixels:
-        """Return one RGB image through open_clip's own evaluation transform: (3, s, s) float32."""
-        pixels: Pixels = self._transform(image).numpy()
-        return pixels
+        """Return one RGB image as (3, s, s), by default through open_clip's own transform."""
+        return self._images.preprocess(image)
 
-    @torch.inference_mode()
     def encode_images(self, batch: Pixels) -> Vectors:
         """Return (b, d) float32 unit rows for (b, 3, s, s) pixels."""
-        images = torch.from_numpy(batch).to(self._device)
-        vectors: Vectors = self.model.encode_image(images, normalize=True).cpu().numpy()
-        return vectors
+        return self._images.encode(batch)
 
     @torch.inference_mode()
     def encode_text(self, prompts: Sequence[str]) -> Vectors:
-        """Return (t, d) float32 unit rows for t prompts."""
-        tokens = self._tokenizer(list(prompts)).to(self._device)
+        """Return (t, d) float32 unit rows for t prompts, always computed in float32.
+
+        Raises EncoderError where the model's tokenizer cannot be fetched.
+        """
+        tokens = self._tokenizer(list(prompts)).to(self.model.logit_scale.device)
         parts = [self.model.encode_text(b, normalize=True) for b in tokens.split(TEXT_BATCH)]
         vectors: Vectors = torch.cat(parts).cpu().numpy()
         return vectors
 
-
-def _pick_device(device: str) -> str:
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if device == "cuda" and not torch.cuda.is_available():
-        raise EncoderError("device cuda was asked for, but PyTorch sees none; use --device cpu")
-    return device
+    @cached_property
+    def _tokenizer(self) -> Any:
+        """Made when the first words come: that of SigLIP is fetched from the hub."""
+        name = self.identity.model
+        try:
+            with made_quietly():
+                return open_clip.get_tokenizer(name)
+        except Exception as error:
+            hint = "; pip install transformers" if isinstance(error, ImportError) else ""
+            raise EncoderError(
+                f"the tokenizer of {name} could not be had, so it takes in no words: "
+                f"{first_line(error)}{hint}"
+            ) from error
 
 
 def _check_model(model: str) -> None:
@@ -124,11 +145,11 @@ def _create(model: str, pretrained: str, device: str) -> tuple[Any, Any]:
             f"{', '.join(tags) or 'none'}"
         )
     weights = None if pretrained == RANDOM else pretrained
+    wanted = {} if pretrained in tags else _usual_preprocessing(model, tags)
     try:
-        with torch.random.fork_rng(), silence(), _no_vain_retries():
-            torch.manual_seed(0)  # so that "random" is the same network every time
+        with made_quietly():
             net, _, transform = open_clip.create_model_and_transforms(
-                model, pretrained=weights, device=device
+                model, pretrained=weights, device=device, **wanted
             )
     except Exception as error:
         if pretrained in tags:
@@ -138,68 +159,32 @@ def _create(model: str, pretrained: str, device: str) -> tuple[Any, Any]:
                 "is built in (for trying things out, not for real photos)"
             ) from error
         raise EncoderError(
-            f"{pretrained} could not be loaded as weights of {model}: {_first_line(error)}"
+            f"{pretrained} could not be loaded as weights of {model}: {first_line(error)}"
         ) from error
-    # Convolutions run 1.3 to 1.8 times faster on the CPU this way; transformers do not mind.
-    return net.eval().to(memory_format=torch.channels_last), transform
+    return net.eval(), transform
 
 
-@contextmanager
-def silence() -> Iterator[None]:
-    """Keep the logging of others off the terminal: what counts, we say in one line."""
-    before = logging.root.manager.disable
-    logging.disable(logging.CRITICAL)
-    try:
-        yield
-    finally:
-        logging.disable(before)
+def _usual_preprocessing(model: str, tags: Sequence[str]) -> dict[str, Any]:
+    """Return how all published weights of a model want images; nothing, where they differ.
 
-
-@contextmanager
-def _no_vain_retries() -> Iterator[None]:
-    """Let the hub's client look only into its local cache where its host cannot be reached.
-
-    It would retry in silence for three quarters of a minute otherwise.
+    A file of weights does not say it, and open_clip takes it to be as for OpenAI's models, which
+    is wrong for SigLIP and others.
     """
-    constants = huggingface_hub.constants
-    before = constants.HF_HUB_OFFLINE
-    try:
-        if not getproxies():
-            host = urlsplit(constants.ENDPOINT)
-            socket.create_connection((host.hostname, host.port or 443), timeout=5).close()
-    except OSError:
-        constants.HF_HUB_OFFLINE = True
-    try:
-        yield
-    finally:
-        constants.HF_HUB_OFFLINE = before
+    names = ("mean", "std", "interpolation", "resize_mode")
+    configs = [open_clip.get_pretrained_cfg(model, tag) for tag in tags]
+    found = [{f"image_{name}": config[name] for name in names} for config in configs]
+    return found[0] if found and all(config == found[0] for config in found) else {}
 
 
-def _digest(net: torch.nn.Module) -> str:
-    """SHA-256 over names, shapes and bytes of all parameters and buffers, in order of name."""
-    sha = hashlib.sha256()
-    for name, tensor in sorted(net.state_dict().items()):
-        values = tensor.detach().cpu().contiguous()
-        sha.update(f"{name} {tuple(values.shape)} {values.dtype}\n".encode())
-        sha.update(values.reshape(-1).view(torch.uint8).numpy())
-    return sha.hexdigest()
-
-
-def _describe(cfg: dict[str, Any]) -> str:
-    return f"{DECODING}; open_clip {json.dumps(cfg, sort_keys=True)}"
-
-
-def _side(size: int | tuple[int, int]) -> int:
-    return size if isinstance(size, int) else size[0]
-
-
-@torch.inference_mode()
-def _dim(net: Any) -> int:
-    """Ask the image tower itself: configs name the dimension in too many places."""
-    size = _side(net.visual.image_size)
-    device = next(net.parameters()).device
-    return int(net.encode_image(torch.zeros(1, 3, size, size, device=device)).shape[1])
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+def _view(config: dict[str, Any]) -> View:
+    size = config["size"]
+    side = size if isinstance(size, int) else size[0]
+    return View(
+        side=side,
+        scaled=side,
+        mode=config["resize_mode"],
+        interpolation=config["interpolation"],
+        mean=tuple(config["mean"]),
+        std=tuple(config["std"]),
+        fill=(config["fill_color"],) * 3,
+    )

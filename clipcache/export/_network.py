@@ -8,8 +8,7 @@ import torch
 from torch import nn
 
 from clipcache.classifier.classifier import Classifier
-from clipcache.encoders.base import Pixels
-from clipcache.encoders.openclip import OpenClip
+from clipcache.encoders.base import Pixels, TowerEncoder
 from clipcache.errors import RunError
 from clipcache.heads.base import FittedHead, LinearWeights
 from clipcache.heads.clip_adapter import ClipAdapterWeights
@@ -19,53 +18,43 @@ from clipcache.heads.tip_adapter import TipAdapterWeights
 class Network(nn.Module):
     """From (b, s, s, 3) uint8 pixels to probabilities and embeddings."""
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
-    def __init__(self, encoder: OpenClip, classifier: Classifier) -> None:
+    def __init__(self, encoder: TowerEncoder, classifier: Classifier) -> None:
         """Share the encoder's weights; RunError for a head that is not known here."""
         super().__init__()
-        self.tower = encoder.model
-        for name, values in scaling(encoder).items():
-            self.register_buffer(name, torch.tensor(values))
+        self.tower = encoder.tower
         self.head = head_module(classifier.head)
         self.temperature = classifier.calibration.temperature
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return (b, c) float32 probabilities and (b, d) float32 unit rows."""
-        pixels = (images.permute(0, 3, 1, 2) / 255 - self.mean) / self.std
-        embedding = self.tower.encode_image(pixels, normalize=True)
+        embedding = self.tower(images.permute(0, 3, 1, 2))
         return torch.softmax(self.head(embedding) / self.temperature, dim=1), embedding
 
     @property
     def bytes(self) -> int:
         """How much the weights of the image tower take."""
-        return sum(p.numel() * p.element_size() for p in self.tower.visual.parameters())
+        return sum(p.numel() * p.element_size() for p in self.tower.parameters())
 
 
-def scaling(encoder: OpenClip) -> dict[str, npt.NDArray[np.float32]]:
-    """Return what pixels in [0, 1] are normalised by: (3, 1, 1) `mean` and `std`."""
-    config: dict[str, Any] = encoder.model.visual.preprocess_cfg
-    return {
-        name: np.array(config[name], dtype=np.float32).reshape(3, 1, 1) for name in ("mean", "std")
-    }
+def as_bytes(encoder: TowerEncoder, pixels: Pixels) -> npt.NDArray[np.uint8]:
+    """Return what pixels of an encoder, (b, 3, s, s), are without normalising: (b, s, s, 3)."""
+    plain = pixels
+    if pixels.dtype != np.uint8:
+        mean, std = (np.reshape(v, (3, 1, 1)) for v in (encoder.view.mean, encoder.view.std))
+        plain = np.rint(255 * (pixels * std + mean)).astype(np.uint8)
+    return np.ascontiguousarray(plain.transpose(0, 2, 3, 1), dtype=np.uint8)
 
 
-def as_bytes(encoder: OpenClip, pixels: Pixels) -> npt.NDArray[np.uint8]:
-    """Return what normalised pixels, (b, 3, s, s), were before: (b, s, s, 3) uint8."""
-    plain = scaling(encoder)
-    scaled = np.rint(255 * (pixels * plain["std"] + plain["mean"]))
-    return np.ascontiguousarray(scaled.transpose(0, 2, 3, 1), dtype=np.uint8)
-
-
-def preprocessing(encoder: OpenClip) -> dict[str, Any]:
+def preprocessing(encoder: TowerEncoder) -> dict[str, Any]:
     """Return what is to be done to an image before it goes in, for people and programs."""
-    config: dict[str, Any] = encoder.model.visual.preprocess_cfg
+    view = encoder.view
     return {
         "color": "RGB, 8 bits, upright by EXIF, transparent parts on white",
-        "resize": config["resize_mode"],
-        "size": encoder.identity.image_size,
-        "interpolation": config["interpolation"],
+        "resize": view.mode,
+        "resize_to": view.scaled,
+        "size": view.side,
+        "interpolation": view.interpolation,
+        "antialias": True,
         "crop": "center",
         "layout": "batch, height, width, channel; uint8",
     }

@@ -12,6 +12,7 @@ from contextlib import suppress
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 import torch
@@ -22,7 +23,8 @@ from clipcache import __version__
 from clipcache.classifier.classifier import Classifier
 from clipcache.durable import whole_file
 from clipcache.encoder_of import encoder_of
-from clipcache.encoders.openclip import OpenClip, silence
+from clipcache.encoders._hub import silence
+from clipcache.encoders.base import Encoder, TowerEncoder
 from clipcache.errors import ImageError, RunError
 from clipcache.export._network import Network, as_bytes, preprocessing
 from clipcache.export.base import ExportOptions
@@ -45,7 +47,14 @@ def export(run: Run, out: Path, options: ExportOptions) -> str:
     where the two differ by more than `TOLERANCE`.
     """
     _check_installed()
-    encoder = encoder_of(run.cache.identity, options.pretrained, device="cpu")
+    identity = run.cache.identity
+    # Not every program that runs such files knows the shorter types.
+    encoder = encoder_of(identity, options.pretrained, device="cpu", precision="float32")
+    if not _has_tower(encoder):
+        raise RunError(
+            f"the encoder {identity.model} of {identity.library} is no PyTorch module that could "
+            "be written as ONNX; export the head alone, with --format head"
+        )
     classifier = Classifier.of(run)
     noise, photos = random_images(), _photos(options.images) if options.images else []
     difference = write_onnx(encoder, classifier, out, [*noise, *photos])
@@ -56,8 +65,12 @@ def export(run: Run, out: Path, options: ExportOptions) -> str:
     )
 
 
+def _has_tower(encoder: Encoder) -> TypeGuard[TowerEncoder]:
+    return isinstance(getattr(encoder, "tower", None), torch.nn.Module)
+
+
 def write_onnx(
-    encoder: OpenClip, classifier: Classifier, out: Path, images: Iterable[Image.Image]
+    encoder: TowerEncoder, classifier: Classifier, out: Path, images: Iterable[Image.Image]
 ) -> float:
     """Write the file, and return the largest difference from PyTorch on at least two images.
 
@@ -81,7 +94,7 @@ def write_onnx(
     return difference
 
 
-def _write(network: Network, encoder: OpenClip, classifier: Classifier, path: Path) -> None:
+def _write(network: Network, encoder: TowerEncoder, classifier: Classifier, path: Path) -> None:
     size = encoder.identity.image_size
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8)
     with silence():
@@ -108,7 +121,7 @@ def _write(network: Network, encoder: OpenClip, classifier: Classifier, path: Pa
 
 
 def _difference(
-    path: Path, encoder: OpenClip, classifier: Classifier, images: Iterable[Image.Image]
+    path: Path, encoder: TowerEncoder, classifier: Classifier, images: Iterable[Image.Image]
 ) -> float:
     """Return the largest difference between the file and PyTorch, of all numbers that come out.
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
+from clipcache.errors import ImageError
+
 SPLITS = ("pool", "test")
 """Where an image belongs: `pool` is to be labelled, `test` is held out to measure accuracy."""
 
@@ -19,6 +21,10 @@ class Stamp(NamedTuple):
 
 
 MISSING = Stamp(-1, -1)
+
+
+class PassingError(ImageError):
+    """An image cannot be had now, and perhaps can when it is asked for again."""
 
 
 @dataclass(frozen=True, slots=True)

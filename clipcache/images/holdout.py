@@ -1,5 +1,7 @@
 """The words by which people say that an image is held out, or not."""
 
+from clipcache.errors import SourceError
+
 SPLIT_WORDS = {
     "train": "pool",
     "pool": "pool",
@@ -21,3 +23,18 @@ def split_meant(word: str) -> str | None:
     'test'
     """
     return SPLIT_WORDS.get(word.strip().lower())
+
+
+def split_of_folder(name: str, root: str) -> str:
+    """Return the split that a folder right below `root` stands for; SourceError where it is none.
+
+    >>> split_of_folder("validation", "photos")
+    'test'
+    """
+    split = split_meant(name)
+    if split is None:
+        raise SourceError(
+            f"the folder {name!r} in {root} is not a split: expected {EXPECTED}; "
+            "rename it, or leave out the split level"
+        )
+    return split

@@ -3,17 +3,20 @@
 import codecs
 import csv
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 from clipcache.errors import SourceError
+from clipcache.images.roots import Place, ending_of, parted, root_of
+
+BUFFER = 1 << 20
+"""Bytes of a table in a bucket that are fetched at a time."""
 
 
-def fault(path: Path, line: int, what: str) -> SourceError:
+def fault(path: Place, line: int, what: str) -> SourceError:
     """Return the error to raise about one line of a table."""
     return SourceError(f"line {line} of {path} {what}")
 
 
-def read_rows(path: Path, columns: Sequence[str | None]) -> Iterator[tuple[int, list[str]]]:
+def read_rows(path: Place, columns: Sequence[str | None]) -> Iterator[tuple[int, list[str]]]:
     """Yield each row's line number and its cells in `columns`; the column None is always empty.
 
     The file is UTF-8, with or without a byte order mark, and separated by commas, or by tabs where
@@ -35,7 +38,7 @@ def read_rows(path: Path, columns: Sequence[str | None]) -> Iterator[tuple[int, 
         yield line, ["" if p is None else cells[p] for p in positions]
 
 
-def _position(path: Path, header: list[str], name: str | None) -> int | None:
+def _position(path: Place, header: list[str], name: str | None) -> int | None:
     """Return where the column stands in the header."""
     if not header:
         raise SourceError(f"{path} is empty: expected a first line with the names of the columns")
@@ -47,10 +50,11 @@ def _position(path: Path, header: list[str], name: str | None) -> int | None:
     return header.index(name)
 
 
-def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
+def _records(path: Place) -> Iterator[tuple[int, list[str]]]:
     """Yield line number and cells of every record that is not blank, the header included."""
-    separator = "\t" if path.suffix.lower() == ".tsv" else ","
-    reader = csv.reader(_lines(path), delimiter=separator, strict=True)
+    separator = "\t" if ending_of(path) == ".tsv" else ","
+    lines = (line for _, line in read_lines(path, "table", "CSV file"))
+    reader = csv.reader(lines, delimiter=separator, strict=True)
     try:
         for cells in reader:
             if cells:
@@ -59,15 +63,19 @@ def _records(path: Path) -> Iterator[tuple[int, list[str]]]:
         raise fault(path, reader.line_num, f"is not a row of a table: {error}") from error
 
 
-def _lines(path: Path) -> Iterator[str]:
-    """Yield the lines as text, decoded one by one so that a bad one is told exactly."""
+def read_lines(path: Place, what: str, kind: str) -> Iterator[tuple[int, str]]:
+    """Yield number and text of each line of a `what`, decoded one by one so that a bad one is told.
+
+    Raises SourceError where it cannot be read or is not UTF-8; a byte order mark is passed over.
+    """
+    root, name = parted(path)
     try:
-        with path.open("rb") as file:
+        with root_of(root).open(name, BUFFER) as file:
             for number, line in enumerate(file, 1):
-                yield line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode()
+                yield number, line.removeprefix(codecs.BOM_UTF8 if number == 1 else b"").decode()
     except UnicodeDecodeError as error:
-        raise fault(path, number, "is not UTF-8 text: save the table as UTF-8") from error
+        raise fault(path, number, f"is not UTF-8 text: save the {what} as UTF-8") from error
     except OSError as error:
         raise SourceError(
-            f"cannot read the table {path} ({error.strerror}): expected a CSV file"
+            f"cannot read the {what} {path} ({error.strerror}): expected a {kind}"
         ) from error

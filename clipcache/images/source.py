@@ -1,24 +1,44 @@
-"""From what a user names to a source: a folder or a table, narrowed and split as asked."""
+"""From what a user names to a source, narrowed and split as asked.
+
+What it is shows in what is named: a folder of images, of .tar or of .parquet files, one of these
+files, a table, or a text file of addresses, on this machine or in a bucket.
+"""
 
 from dataclasses import dataclass
 from pathlib import Path
 
 from clipcache.errors import SourceError
+from clipcache.images.addresses import Addresses
 from clipcache.images.base import Source
-from clipcache.images.folder import Folder
+from clipcache.images.folder import EXTENSIONS, Folder
 from clipcache.images.names import read_names
 from clipcache.images.narrow import Narrow
+from clipcache.images.parquet import ParquetImages
+from clipcache.images.roots import Place, ending_of, place_of, root_of
 from clipcache.images.split import RandomSplit, read_share
 from clipcache.images.table import Table
+from clipcache.images.tar import Tars
+from clipcache.images.web import is_address
 
 TABLES = (".csv", ".tsv")
+PACKED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".tzst", ".zip", ".7z", ".rar")
+"""Endings of files whose images cannot be read one by one."""
+LIST, TAR, PARQUET = ".txt", ".tar", ".parquet"
+FILES = (*TABLES, LIST, TAR, PARQUET, *PACKED)
+"""Endings by which the name of something in a bucket is that of a file."""
+SHARDED = {TAR: "tars", PARQUET: "Parquet files"}
+
+EXPECTED = (
+    "give a folder of images, of .tar or of .parquet files, one of these files, a .csv or .tsv "
+    "table, a .txt list of addresses, or the URL of one of these in a bucket"
+)
 
 
 @dataclass(frozen=True)
 class SourceOptions:
     """How to read a source; the options of `clipcache embed` with the same names."""
 
-    root: Path | None = None
+    root: Place | None = None
     path_column: str = "path"
     path_pattern: str = "{}"
     label_column: str | None = None
@@ -28,8 +48,8 @@ class SourceOptions:
     split: str = "none"
 
 
-def open_source(path: Path, options: SourceOptions) -> Source:
-    """Return the source at `path`: a folder of images, or a .csv or .tsv table.
+def open_source(named: Place, options: SourceOptions) -> Source:
+    """Return the source that `named` is: a path, or the URL of something in a bucket.
 
     Raises SourceError where there is none, or where an option does not fit it.
     """
@@ -38,11 +58,9 @@ def open_source(path: Path, options: SourceOptions) -> Source:
         raise SourceError(
             f"--split {options.split} is unknown; give none, folder, random:0.2 or column:NAME"
         )
-    if not path.exists():
-        raise SourceError(f"{path} does not exist; give a folder of images or a .csv table")
-    source = _open_table(path, options) if path.is_file() else _open_folder(path, options)
-    if options.exclude_label or options.top_classes or options.labels:
-        names = read_names(options.labels) if options.labels else None
+    names = read_names(options.labels) if options.labels else None
+    source = find_source(named, options, names)
+    if options.exclude_label or options.top_classes or names:
         source = Narrow(source, frozenset(options.exclude_label), options.top_classes, names)
     if kind == "random":
         source = RandomSplit(source, read_share(detail))
@@ -50,23 +68,86 @@ def open_source(path: Path, options: SourceOptions) -> Source:
     return source
 
 
-def _open_folder(path: Path, options: SourceOptions) -> Source:
-    if options.split.startswith("column"):
-        raise SourceError(f"--split {options.split} needs a table, but {path} is a folder")
-    if options.label_column or options.root:
-        raise SourceError(f"--label-column and --root are for tables, but {path} is a folder")
-    return Folder(path, split_folders=options.split == "folder")
+def find_source(
+    named: Place, options: SourceOptions, names: tuple[str, ...] | None = None
+) -> Source:
+    """Return the source that `named` is, as it is; SourceError. Nothing is listed to its end.
+
+    `names` are what labels mean that are numbers.
+    """
+    if is_address(str(named)):
+        raise SourceError(f"{named} is an address of the web: put it, or many, into a .txt file")
+    place = place_of(named)
+    if isinstance(place, Path) and not place.exists():
+        raise SourceError(f"{place} does not exist; {EXPECTED}")
+    ending = ending_of(place)
+    file = place.is_file() if isinstance(place, Path) else ending in FILES
+    if not file:
+        ending = _held(place)
+    if ending in TABLES:
+        return _open_table(place, options)
+    if ending in PACKED:
+        raise SourceError(
+            f"{place} is compressed as a whole, so that no image can be read without all before "
+            "it: unpack it (`gunzip` for .tar.gz, which leaves a .tar)"
+        )
+    if ending not in (LIST, TAR, PARQUET, ""):
+        raise SourceError(f"{place} is a file that is no source; {EXPECTED}")
+    _refuse_options(place, ending, options)
+    if ending == LIST:
+        return Addresses(place)
+    split_folders = options.split == "folder"
+    if ending == TAR:
+        return Tars(place, split_folders, names)
+    if ending == PARQUET:
+        kind, _, column = options.split.partition(":")
+        return ParquetImages(
+            place,
+            # The default is that of tables; in Parquet files of images it is called image.
+            "image" if options.path_column == "path" else options.path_column,
+            options.label_column,
+            column if kind == "column" else None,
+            split_folders,
+            names,
+        )
+    return Folder(place, split_folders)
 
 
-def _open_table(path: Path, options: SourceOptions) -> Source:
-    if path.suffix.lower() not in TABLES:
-        raise SourceError(f"{path} is a file, but not one of {', '.join(TABLES)}, nor a folder")
+def _held(folder: Place) -> str:
+    """Return "" for a folder with an image in it, else the ending of the shards that it holds."""
+    found = {ending: "" for ending in SHARDED}
+    for key in root_of(folder).walk((*EXTENSIONS, *SHARDED)):
+        ending = ending_of(Path(key))
+        if ending not in SHARDED:
+            return ""
+        found[ending] = found[ending] or key
+    held = [ending for ending, key in found.items() if key]
+    if len(held) > 1:
+        raise SourceError(
+            f"{folder} holds {' and '.join(found.values())}: give a folder of one kind of them"
+        )
+    return held[0] if held else ""
+
+
+def _refuse_options(place: Place, ending: str, options: SourceOptions) -> None:
+    """Raise SourceError for an option that is for another kind of source."""
+    what = SHARDED.get(ending) or ("a list of addresses" if ending == LIST else "a folder")
+    means = f"{place} is {what}" if what.startswith("a ") else f"{place} holds {what}"
+    if options.split.startswith("column") and ending != PARQUET:
+        raise SourceError(f"--split {options.split} needs a table, but {means}")
+    if options.split == "folder" and ending == LIST:
+        raise SourceError(f"--split folder needs a folder, but {means}")
+    if options.root or (options.label_column and ending != PARQUET):
+        raise SourceError(f"--label-column and --root are for tables, but {means}")
+
+
+def _open_table(path: Place, options: SourceOptions) -> Source:
     if options.split == "folder":
         raise SourceError(f"--split folder needs a folder, but {path} is a table; give column:NAME")
     kind, _, column = options.split.partition(":")
     return Table(
         path,
-        root=options.root,
+        root=None if options.root is None else place_of(options.root),
         path_column=options.path_column,
         label_column=options.label_column,
         split_column=column if kind == "column" else None,

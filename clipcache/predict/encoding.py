@@ -13,7 +13,6 @@ from clipcache.encoders.base import Encoder, Pixels
 from clipcache.errors import ImageError
 from clipcache.features import read_ahead
 from clipcache.images.base import Source
-from clipcache.images.decode import decode
 
 AHEAD = 2
 """Batches that may be decoded while one is encoded."""
@@ -36,7 +35,7 @@ def encode_all(
 
     def load(key: str) -> Pixels | str:
         try:
-            return encoder.preprocess(decode(source.read(key)))
+            return encoder.prepare(source.read(key))
         except ImageError as error:
             return str(error)
 

@@ -300,5 +300,5 @@ def test_the_redo_log_is_on_disk_before_a_sealed_chunk_is_touched(
         CacheWriter.open(tmp_path / "cache", IDENTITY, chunk_rows=CHUNK_ROWS) as writer,
     ):
         encode_again(writer)
-    assert writes[0] == "write .redo.npz"
-    assert writes[-2:] == ["set manifest/result/c/0/0", "unlink .redo.npz"]
+    assert writes[0] == "write .redo-result-0.npz"
+    assert writes[-2:] == ["set manifest/result/c/0/0", "unlink .redo-result-0.npz"]

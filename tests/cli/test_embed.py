@@ -187,3 +187,18 @@ def test_ctrl_c_says_what_is_kept_and_how_to_go_on(
     monkeypatch.undo()
     again = cli("embed", photos, cache, *TINY, "--json")
     assert json.loads(again.out)["unchanged"] == 8
+
+
+def test_how_the_encoder_works_is_an_option(cli: Cli, photos: Path, tmp_path: Path) -> None:
+    options = (*TINY, "--precision", "bfloat16", "--fast-decode")
+    result = cli("embed", photos, tmp_path / "cache", *options)
+    assert result.code == 0, result.err
+    assert re.search(r"bfloat16 on cpu.* cosine 0\.99", result.err)
+    encoder = json.loads(cli("info", tmp_path / "cache", "--json").out)["encoder"]
+    assert encoder["dtype"] == "bfloat16"
+    assert encoder["checked"] in result.err
+    assert encoder["preprocessing"].startswith("fast: ")
+    for other in (TINY, (*TINY, "--fast-decode")):
+        refused(cli("embed", photos, tmp_path / "cache", *other), "was made by .*, but this is")
+    found = cli("search", tmp_path / "cache", "--image", photos / "hat/000.png", "--device", "cpu")
+    assert "hat/000.png" in found.out

@@ -35,7 +35,11 @@ SOURCES: dict[str, tuple[Prepare, str]] = {
     "no such source": (lambda t: (t / "nowhere",), "does not exist; give a folder"),
     "empty folder": (lambda t: (folder(t / "none", {}) / "e",), "does not exist"),
     "folder without images": (lambda t: (t,), "no image in .* expected files ending in .jpg"),
-    "a file that is no table": (lambda t: (table(t / "a.txt", "x"),), r"not one of \.csv, \.tsv"),
+    "a file that is no source": (lambda t: (table(t / "a.doc", "x"),), "a file that is no source"),
+    "a list of no addresses": (
+        lambda t: (table(t / "a.txt", "x"),),
+        r"line 1 of .* has 'x': expected an address",
+    ),
     "table without the column": (
         lambda t: (table(t / "t.csv", "file,kind\na.jpg,x\n"),),
         "no column 'path'; there are: file, kind",

@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 from unittest.mock import patch
 
+from clipcache.finetune.finetune import FinetuneOptions
+from clipcache.finetune.tune import TuneOptions
 from clipcache.run_config import RunConfig
 from tests.cli.conftest import Cli
 from tests.pictures import tree
@@ -52,3 +54,21 @@ def test_options_arrive_as_they_were_given(cli: Cli, embedded: Path, tmp_path: P
     assert run.config == RunConfig(
         "entropy", "zero_shot", 9, "random:4", 2, 1, 5, 3, "latest", "continue", 1.0, "gain"
     )
+
+
+def test_an_encoder_is_tuned_in_each_round(cli: Cli, embedded: Path, tmp_path: Path) -> None:
+    images = ("--images", embedded.parent / "photos")
+    options = ("--init", "stratified:1", "--batch", 1, "--rounds", 1, "--finetune", "fresh")
+    quick = FinetuneOptions(TuneOptions(epochs=1, batch_size=4), device="cpu")
+    with patch("clipcache.finetune.rounds.FinetuneOptions", return_value=quick):
+        result = cli("loop", embedded, tmp_path / "run", *options, *images, "--json")
+    assert result.code == 0, result.err
+    found = json.loads(result.out)
+    assert [r["labels"] for r in found["rounds"]] == [2, 3]
+    assert [s["round"] for s in found["finetune"]] == [0, 1]
+    again = cli("loop", embedded, tmp_path / "run", *options)
+    assert again.code == 0, again.err
+    assert "round  train s  embed s" in again.out
+    plain = cli("loop", embedded, tmp_path / "run", *options[:-2])
+    assert plain.code == 1
+    assert "begun with --finetune" in plain.err

@@ -15,11 +15,14 @@ from scipy.special import softmax
 from clipcache import registry
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.classifier.classifier import Calibration, Classifier
+from clipcache.embed import EmbedOptions, embed
+from clipcache.encoders.options import EncoderOptions, load_encoder
 from clipcache.errors import EncoderError, RunError
 from clipcache.export import onnx
 from clipcache.export._network import head_module
 from clipcache.export.base import ExportOptions, export_as
 from clipcache.heads.base import FittedHead, LinearWeights
+from clipcache.images.source import SourceOptions, open_source
 from tests.export.conftest import Labelled
 from tests.labelled_run import drawn_cache, labelled_run
 from tests.pictures import draw, folder, hostile
@@ -94,6 +97,27 @@ def test_the_metadata_name_everything(
     assert metadata["encoder"] == tiny().identity.to_dict()
     assert metadata["temperature"] == exported.classifier.calibration.temperature
     assert [output.name for output in session.get_outputs()] == ["probabilities", "embedding"]
+
+
+def test_an_encoder_that_computes_and_decodes_faster_is_written_in_float32(
+    tmp_path: Path,
+) -> None:
+    root = folder(tmp_path / "photos", {"coat": 9, "hat": 9})
+    options = EncoderOptions("clipcache-tiny", None, "cpu", "bfloat16", fast_decode=True)
+    encoder = load_encoder(options)
+    embed(open_source(root, SourceOptions()), encoder, tmp_path / "cache", EmbedOptions())
+    cache = EmbeddingCache.open(tmp_path / "cache")
+    with labelled_run(tmp_path / "run", cache, rounds=1, init="random:8", batch=4) as run:
+        export_as("onnx", run, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(
+        tmp_path / "model.onnx", providers=["CPUExecutionProvider"]
+    )
+    metadata = metadata_of(session)
+    assert metadata["encoder"] == encoder.identity.to_dict() | {"dtype": "float32", "checked": ""}
+    pixels = np.stack([prepared(draw(seed, (90, 80)), metadata) for seed in range(3)])
+    embedding = session.run(["embedding"], {"images": pixels})[0]
+    x = encoder.encode_images(np.stack([encoder.preprocess(draw(s, (90, 80))) for s in range(3)]))
+    assert (embedding * x).sum(axis=1).min() > 0.999
 
 
 @pytest.mark.skipif(not PHOTOS.is_dir(), reason="the photos are not on this machine")

@@ -9,6 +9,7 @@ from safetensors.numpy import load_file
 
 from bench.tiny_card import encode, measure
 from clipcache.encoders.openclip import TINY, OpenClip
+from clipcache.encoders.options import EncoderOptions
 from clipcache.tiny import CONFIG, WEIGHTS
 from clipcache.tiny.garments import CLASSES
 from clipcache.tiny.render import render_with_caption
@@ -17,7 +18,7 @@ from clipcache.tiny.train import FreshPictures, caption_tokens, main
 
 @pytest.fixture(scope="module")
 def encoder() -> OpenClip:
-    return OpenClip.load(TINY, device="cpu")
+    return OpenClip.load(EncoderOptions(TINY, device="cpu"))
 
 
 def test_weights_are_small_enough_to_ship() -> None:
@@ -76,5 +77,5 @@ def test_a_short_training_writes_weights_that_load(tmp_path: Path) -> None:
     arguments = ["--steps", "2", "--batch-size", "8", "--out", str(tmp_path)]
     result = CliRunner().invoke(main, arguments)
     assert result.exit_code == 0, result.output
-    trained = OpenClip.load(TINY, str(tmp_path / WEIGHTS.name), device="cpu")
+    trained = OpenClip.load(EncoderOptions(TINY, str(tmp_path / WEIGHTS.name), "cpu"))
     assert np.isfinite(trained.encode_text(CLASSES)).all()

@@ -1,0 +1,82 @@
+"""The image half of an encoder of PyTorch: how images become pixels, and pixels unit vectors."""
+
+from collections.abc import Callable
+from typing import Self
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+
+from clipcache.arrays import Vectors
+from clipcache.encoders._pixels import Exact, Fast
+from clipcache.encoders._precision import settle
+from clipcache.encoders._tower import Tower
+from clipcache.encoders._view import View
+from clipcache.encoders.base import Pixels
+from clipcache.encoders.options import EncoderOptions
+from clipcache.threads import available_threads
+
+
+class ImageHalf:
+    """What `EncoderOptions` ask for, done for any image tower; any thread may use it."""
+
+    def __init__(self, tower: Tower, view: View, pixels: Exact | Fast, checked: str) -> None:
+        self.tower = tower
+        self.view = view
+        self._pixels = pixels
+        self.checked = checked
+        """What was measured of the precision, in words."""
+
+    @classmethod
+    def make(
+        cls,
+        body: nn.Module,
+        view: View,
+        transform: Callable[[Image.Image], torch.Tensor],
+        words: str,
+        options: EncoderOptions,
+    ) -> Self:
+        """Make it of a library's own parts, on the device where they are.
+
+        Parameters
+        ----------
+        body : from (b, 3, s, s) normalised float32 pixels to (b, d).
+        transform : from an RGB image to (3, s, s) normalised float32 pixels. words : what it does.
+        view : what the two are about, for whoever does it in another way.
+
+        Raises EncoderError where fast decoding or the precision cannot be had.
+        """
+        pixels = Fast(view) if options.fast_decode else Exact(transform, words)
+        tower, checked = settle(Tower(body, view), options, pixels.preprocess)
+        if options.compile:
+            tower.compile()
+        return cls(tower, view, pixels, checked)
+
+    @property
+    def words(self) -> str:
+        """What is done to an image, as a part of the identity."""
+        return self._pixels.words
+
+    @property
+    def dim(self) -> int:
+        """How many numbers a vector has, as the tower says: configs name it in too many places."""
+        black = np.zeros((1, 3, self.view.side, self.view.side), dtype=np.uint8)
+        return int(self.encode(black).shape[1])
+
+    @property
+    def lanes(self) -> int:
+        """How many batches to encode at once; a GPU gets one while it works on the other."""
+        return 2 if self.tower.device.type == "cuda" else available_threads()
+
+    def prepare(self, data: bytes) -> Pixels:
+        """Return the image in these bytes as (3, s, s); ImageError where it is none."""
+        return self._pixels.prepare(data)
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Return an RGB image as (3, s, s)."""
+        return self._pixels.preprocess(image)
+
+    def encode(self, batch: Pixels) -> Vectors:
+        """Return (b, d) float32 unit rows for (b, 3, s, s) pixels."""
+        return self.tower.encode(batch)

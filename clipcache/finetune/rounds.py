@@ -1,0 +1,150 @@
+"""A run whose encoder is fine-tuned after every round, as the report did it, in one of two ways.
+
+Fresh weights each round, or those of the last round trained further. The pool is embedded anew, and
+the round fits its head, measures, scores and selects on the new vectors. That costs minutes where a
+round on vectors that stay costs a fraction of a second; the folder of the run keeps them.
+
+A killed run is repeated from what is on disk: a checkpoint appears whole, a cache goes on where it
+was cut off, and a round that is closed is not done again.
+"""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+
+from clipcache.arrays import RowIds
+from clipcache.cache.reader import EmbeddingCache
+from clipcache.classifier.lesson import Lesson
+from clipcache.dataset import Dataset
+from clipcache.errors import RunError
+from clipcache.finetune.checkpoint import write_checkpoint
+from clipcache.finetune.crops import Album
+from clipcache.finetune.finetune import (
+    FinetuneOptions,
+    Progress,
+    embed_again,
+    relearned,
+    reopened,
+    seen,
+    trainable,
+)
+from clipcache.finetune.kept import Kept, Mode, Seconds
+from clipcache.finetune.relisted import Relisted
+from clipcache.finetune.tune import tune
+from clipcache.learner import History, Learner
+from clipcache.people import images_folder, photos_of
+from clipcache.photos import Photos
+from clipcache.run import Run
+from clipcache.run_config import RunConfig
+
+SEEDS = 10**6
+"""Seeds that a round may have."""
+
+
+class TunedRun(Run):
+    """A run that replays labels; the rows are those of the cache that it began with."""
+
+    _mode: Mode
+    _options: FinetuneOptions
+    _progress: Progress
+    _photos: Photos
+    _root: Path
+    _kept: Kept
+    _device: str
+
+    @classmethod
+    def begin_tuned(
+        cls,
+        folder: Path,
+        config: RunConfig,
+        cache: EmbeddingCache,
+        mode: Mode,
+        images: Path | None,
+        options: FinetuneOptions | None = None,
+        progress: Progress = lambda what, done, total: None,
+        *,
+        device: str = "cpu",
+    ) -> Self:
+        """Begin a run, or continue the one in `folder`, as `Run.begin`.
+
+        `images` is the folder of the images of the cache; None for the one that was given last.
+
+        Raises RunError also where the run was begun in another way, and where its rules look at how
+        one head agrees with the next, or goes on from it: they are of different vectors.
+        """
+        if config.head_start == "continue" or "agreement" in config.stop:
+            raise RunError(
+                "--finetune gives each round vectors of its own, so that heads of two rounds "
+                "cannot be compared: give --head-start fresh, and no --stop agreement"
+            )
+        options, root = options or FinetuneOptions(), images_folder(folder, images)
+        kept, how = Kept(folder), {"finetune": mode, "tune": str(options.tune.tune)}
+        if kept.folder.exists() or (folder / "labels.sqlite").exists():
+            kept.check(how)
+        run = cls.begin(folder, config, cache, device=device)
+        kept.begin(how)
+        run._mode, run._options, run._progress = mode, options, progress
+        run._photos, run._root = photos_of(run, root), root
+        run._kept, run._device = kept, device
+        return run
+
+    def prepare(self, size: int | None = None) -> RowIds:
+        """Fine-tune on the labels so far, then do as any run does."""
+        number = len(self.batches) - 1
+        if number >= 0 and not self.closed() and not len(self.open_rows()):
+            self._learner = Learner(self._tuned(number), self.config, device=self._device)
+            batch = super().prepare(size)
+            self._kept.forget_before(number)
+            return batch
+        return super().prepare(size)
+
+    def _history(self, batches: list[RowIds]) -> History:
+        """Leave out the last round's head, which is one of other vectors."""
+        return super()._history(batches)._replace(head=None)
+
+    def _tuned(self, number: int) -> Dataset:
+        """Return the data of the run as the encoder of this round sees it."""
+        checkpoint, path = self._kept.checkpoint(number), self._kept.cache(number)
+        began = time.perf_counter()
+        if not checkpoint.exists():
+            self._train(number, checkpoint)
+            self._kept.timed(Seconds(number, time.perf_counter() - began))
+        began = time.perf_counter()
+        encoder = reopened(checkpoint, self.cache.identity, self._options.device)
+        source = Relisted.of(self, self._root)
+        embed_again(self.cache, source, encoder, path, self._options, self._progress)
+        trained = self._kept.seconds()[-1]
+        self._kept.timed(replace(trained, embed=time.perf_counter() - began))
+        return self._same_rows(Dataset.load(EmbeddingCache.open(path), self.data.n))
+
+    def _same_rows(self, data: Dataset) -> Dataset:
+        """Return the run's data with new vectors; RunError where an image has none any more."""
+        rows, found = (np.union1d(d.pool, d.test) for d in (self.data, data))
+        lost = np.setdiff1d(rows, found)
+        if len(lost):
+            key = self.cache.keys()[lost[0]]
+            raise RunError(
+                f"{len(lost)} images of the run cannot be used any more, the first is {key}; bring "
+                "them back to where --images leads"
+            )
+        return replace(self.data, features=data.features)
+
+    def _train(self, number: int, out: Path) -> None:
+        """Write the encoder of a round."""
+        lesson, options = Lesson.of(self), self._options
+        if self._mode == "continue" and number:
+            last = EmbeddingCache.open(self._kept.cache(number - 1))
+            lesson = relearned(lesson, Dataset.load(last, self.data.n), self)
+            identity = replace(self.cache.identity, dtype="float32")
+            encoder = reopened(self._kept.checkpoint(number - 1), identity, options.device)
+        else:
+            encoder = trainable(self, options)
+        album = Album(self._photos, encoder.identity.image_size)
+        lesson, _, _ = seen(lesson, album, options.tune.workers)
+        # Rounds differ in what they show of an image, runs with one seed do not.
+        seeded = replace(options.tune, seed=options.tune.seed + SEEDS * (number + 1))
+        tune(encoder, lesson, album, seeded, lambda done, of: self._progress("steps", done, of))
+        write_checkpoint(out, encoder.model)

@@ -1,0 +1,87 @@
+"""Files that hold many images each: which there are, and what their images are called."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from clipcache.errors import SourceError
+from clipcache.images.base import Stamp
+from clipcache.images.holdout import split_of_folder
+from clipcache.images.roots import Place, Root, ending_of, parted, root_of
+
+
+@dataclass(frozen=True)
+class Shards:
+    """One file that ends in `ending`, or all such files in a folder or below a prefix.
+
+    An image's key is the shard's, a slash, and its name in the shard; so a shard alone and in its
+    folder means the same.
+    """
+
+    place: Place
+    ending: str
+    split_folders: bool = False
+
+    def __iter__(self) -> Iterator[str]:
+        """Yield the keys of the shards; SourceError where there is none."""
+        if self._alone:
+            yield parted(self.place)[1]
+            return
+        found = False
+        for key in self.root.walk((self.ending,)):
+            found = True
+            yield key
+        if not found:
+            raise SourceError(f"no {self.ending} file in {self.place}: check the path")
+
+    @cached_property
+    def root(self) -> Root:
+        """Where the keys of shards begin."""
+        return root_of(parted(self.place)[0] if self._alone else self.place)
+
+    def stamp(self, key: str) -> Stamp:
+        """Return size and time of the shard that holds an image: any change of it is looked at."""
+        return self.root.stamp(self.parted(key)[0])
+
+    def parted(self, key: str) -> tuple[str, str]:
+        """Return the shard of an image, and its name in it, "" where the key names no shard."""
+        end = key.lower().find(f"{self.ending}/")
+        if end < 0:
+            return key, ""
+        end += len(self.ending)
+        return key[:end], key[end + 1 :]
+
+    def split_of(self, shard: str) -> str:
+        """Return the split that the folder above a shard says, where folders are to say it."""
+        folder, slash, _ = shard.partition("/")
+        if not self.split_folders or not slash:
+            return "pool"
+        return split_of_folder(folder, str(self.place))
+
+    @property
+    def _alone(self) -> bool:
+        file = not isinstance(self.place, Path) or self.place.is_file()
+        return file and ending_of(self.place) == self.ending
+
+
+def label_of(said: str | int | None, names: tuple[str, ...] | None, where: str) -> str | None:
+    """Return the class that a shard says: a name, or a number where `names` say what it means.
+
+    Without `names` a number is a name; none, nothing and -1 are unlabelled. SourceError naming
+    `where` for a number that is not among `names`.
+
+    >>> label_of("1", ("cat", "dog"), ""), label_of("1", None, ""), label_of(-1, None, "")
+    ('dog', '1', None)
+    """
+    text = "" if said is None else str(said).strip()
+    if not text or text == "-1":
+        return None
+    if names is None or (isinstance(said, str) and (text in names or not text.isdecimal())):
+        return text
+    if not 0 <= int(text) < len(names):
+        raise SourceError(
+            f"{where} says class {text}, but there are {len(names)} class names, counted from 0: "
+            "give --labels the list that the numbers belong to"
+        )
+    return names[int(text)]

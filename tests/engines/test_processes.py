@@ -1,0 +1,172 @@
+"""Chunks that are done by real processes, some of which are killed."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Generator, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from clipcache.cache import EmbeddingCache
+from clipcache.cache.layout import State
+from clipcache.embed import EmbedOptions, EmbedSummary, embed
+from clipcache.engines.processes import DEATHS, Processes
+from clipcache.engines.work import Task, Unit
+from clipcache.errors import EngineError, ImageError
+from clipcache.images.base import Source
+from clipcache.images.folder import Folder
+from tests.engines.deadly import Deadly
+from tests.pictures import folder, hostile, tree
+from tests.real_encoder import tiny
+
+OPTIONS = EmbedOptions(batch_size=5, workers=2, chunk_rows=8)
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """61 images in eight chunks, six of them hostile."""
+    root = folder(tmp_path_factory.mktemp("photos"), {"coat": 30, "hat": 25})
+    hostile(root / "odd")
+    return root
+
+
+@pytest.fixture(scope="module")
+def whole(photos: Path) -> dict[str, bytes]:
+    """What one process alone makes of them."""
+    cache = photos.with_name("whole")
+    embed(Folder(photos), tiny(), cache, OPTIONS)
+    return tree(cache)
+
+
+def workers_of(pid: int) -> list[psutil.Process]:
+    """Processes below one, but for those right below it, which help Python to make others."""
+    process = psutil.Process(pid)
+    helpers = [one for one in process.children() if "multiprocessing" in " ".join(one.cmdline())]
+    return [one for one in process.children(recursive=True) if one not in helpers]
+
+
+@pytest.fixture(autouse=True)
+def _nobody_is_left() -> Iterator[None]:
+    yield
+    assert not workers_of(os.getpid())
+
+
+def divide(source: Source, path: Path, count: int = 2, **options: object) -> EmbedSummary:
+    chosen = replace(OPTIONS, **options)  # type: ignore[arg-type]
+    return embed(source, tiny(), path, chosen, engine=Processes(tiny, count))
+
+
+def test_many_processes_leave_what_one_leaves(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    told: list[tuple[int, int, int]] = []
+    summary = embed(
+        Folder(photos),
+        tiny(),
+        tmp_path / "c",
+        OPTIONS,
+        lambda *numbers: told.append(numbers),
+        engine=Processes(tiny, 3),
+    )
+    assert tree(tmp_path / "c") == whole
+    assert (summary.processed, summary.failed) == (61, 6)
+    assert (told[0], told[-1]) == ((0, 0, 61), (61, 6, 61))
+    assert divide(Folder(photos), tmp_path / "c").processed == 0
+
+
+def test_a_killed_process_costs_its_chunk_only(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    fatal = frozenset({"003.png", "020.png"})  # of coats and of hats
+    told: list[int] = []
+    embed(
+        Deadly(photos, fatal=fatal, diary=tmp_path),
+        tiny(),
+        tmp_path / "c",
+        OPTIONS,
+        lambda done, _failed, _total: told.append(done),
+        engine=Processes(tiny, 2),
+    )
+    assert len(list(tmp_path.glob("*.png *"))) >= 2
+    assert tree(tmp_path / "c") == whole
+    assert told[-1] == 61, "what a dead process had done is not counted twice"
+
+
+def test_a_chunk_that_kills_again_and_again_is_given_up_and_others_are_kept(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    cache = tmp_path / "c"
+    deadly = Deadly(photos, fatal=frozenset({"text.jpg"}), times=99, diary=tmp_path)
+    with pytest.raises(EngineError, match=r"3 processes ended at chunk 7 \(exit code -9\)"):
+        divide(deadly, cache)
+    assert len(list(tmp_path.glob("text.jpg *"))) == DEATHS
+    states = EmbeddingCache.open(cache).read("state")
+    assert (states[:40] != State.PENDING).all()
+    divide(Folder(photos), cache)
+    assert tree(cache) == whole
+
+
+def test_a_strict_run_ends_at_the_first_image_that_cannot_be_used(
+    photos: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(ImageError, match=r"odd/.*\(--strict\)"):
+        divide(Folder(photos), tmp_path / "c", strict=True)
+
+
+def test_who_stops_listening_leaves_nobody_behind(photos: Path, tmp_path: Path) -> None:
+    embed(Folder(photos), tiny(), tmp_path / "c", OPTIONS)
+    cache = EmbeddingCache.open(tmp_path / "c")
+    spans = [cache.span(chunk) for chunk in range(cache.chunks)]
+    units = [Unit(chunk, np.arange(s.start, s.stop)) for chunk, s in enumerate(spans)]
+    seen = Processes(tiny, 2).run(Task(cache.path, Folder(photos), 5, 1), units)
+    assert isinstance(seen, Generator)
+    assert next(seen).images
+    assert workers_of(os.getpid())
+    seen.close()
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from clipcache.embed import EmbedOptions, embed
+from clipcache.engines.processes import Processes
+from clipcache.images.folder import Folder
+from tests.real_encoder import tiny
+if __name__ == "__main__":
+    options = EmbedOptions(batch_size=5, workers=1, chunk_rows=8)
+    tell = lambda done, failed, total: print(done, flush=True)
+    photos, cache = map(Path, sys.argv[1:])
+    embed(Folder(photos), tiny(), cache, options, tell, engine=Processes(tiny, 2))
+"""
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGINT])
+def test_nobody_goes_on_when_the_first_process_ends(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path, ending: signal.Signals
+) -> None:
+    (tmp_path / "main.py").write_text(CHILD)
+    with subprocess.Popen(
+        [sys.executable, str(tmp_path / "main.py"), str(photos), str(tmp_path / "c")],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    ) as first:
+        assert first.stdout is not None
+        while int(first.stdout.readline()) < 5:
+            pass
+        workers = workers_of(first.pid)
+        assert len(workers) >= 2
+        first.send_signal(ending)
+    ends = time.monotonic() + 30
+    while any(worker.is_running() and worker.status() != "zombie" for worker in workers):
+        assert time.monotonic() < ends
+        time.sleep(0.05)
+    divide(Folder(photos), tmp_path / "c")
+    assert tree(tmp_path / "c") == whole
