@@ -20,7 +20,8 @@ import numpy as np
 
 from clipcache import registry
 from clipcache.benchmark import pools
-from clipcache.benchmark.score import DIM, REPORT_ROWS, forget_peak, peak_mb
+from clipcache.benchmark.memory import forget_peak, peak_mb
+from clipcache.benchmark.score import DIM, REPORT_ROWS
 from clipcache.cli.output import print_machine
 from clipcache.heads.linear import Linear
 from clipcache.pool import Pool

@@ -1,10 +1,16 @@
-"""`clipcache bench score`."""
+"""`clipcache bench score` and `clipcache bench embed`."""
 
 from pathlib import Path
 
 import click
 
-from .options import device_option
+from .options import (
+    batch_size_option,
+    device_option,
+    encoder_device_option,
+    json_option,
+    workers_option,
+)
 
 
 @click.group()
@@ -50,3 +56,63 @@ def score(
             add_row(timing)
             if as_json:
                 print_json_line(timing)
+
+
+@command.command()
+@click.option(
+    "--model", default="clipcache-tiny", show_default=True, help="Any that `embed` knows."
+)
+@click.option("--pretrained", help="A tag of the hub, a checkpoint file, or random.")
+@encoder_device_option
+@click.option(
+    "--precision",
+    type=click.Choice(["float32", "bfloat16", "float16", "auto"]),
+    default="float32",
+    show_default=True,
+    help="What our network computes in; the plain loop's stays in float32.",
+)
+@click.option("--fast-decode", is_flag=True, help="Decode and scale images faster.")
+@click.option("--compile", "compiled", is_flag=True, help="Compile our network.")
+@click.option("--images", type=click.IntRange(1), help="How many.  [as many as take about 12 s]")
+@click.option(
+    "--source",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder of images.  [48 drawn JPEGs of 400 x 533, in turn]",
+)
+@batch_size_option
+@workers_option
+@json_option
+def embed(
+    model: str,
+    pretrained: str | None,
+    device: str,
+    precision: str,
+    fast_decode: bool,
+    compiled: bool,
+    images: int | None,
+    source: Path | None,
+    batch_size: int,
+    workers: int,
+    as_json: bool,
+) -> None:
+    """Embed a folder of images, from files to a finished cache.
+
+    Beside it, taking turns on the same images: the encoder alone, decoding alone, writing alone,
+    several processes, a second run, a plain loop of open_clip and DataLoader in float32, and
+    clip-retrieval where it is installed. Then --fast-decode against the usual way on one processor,
+    and memory for few images and for many.
+    """
+    from clipcache.benchmark.embed import EmbedBench, bench_embed
+    from clipcache.encoders.options import EncoderOptions
+
+    from .output import print_json, print_machine
+    from .speeds import print_speeds
+
+    encoder = EncoderOptions(model, pretrained, device, precision, fast_decode, compiled)
+    asked = EmbedBench(encoder, images, source, batch_size, workers)
+    report = bench_embed(asked, say=lambda line: click.echo(line, err=True))
+    if as_json:
+        print_json(report)
+    else:
+        print_machine()
+        print_speeds(report)

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from clipcache import registry
 
 from .options import (
+    PLACE,
     batch_option,
     head_start_option,
     json_option,
@@ -17,6 +18,9 @@ from .options import (
     stop_option,
     train_on_option,
 )
+
+if TYPE_CHECKING:
+    from clipcache.images.roots import Place
 
 BESIDE = {
     "seeds": "--seeds",
@@ -41,7 +45,7 @@ def count_or(word: str) -> Callable[[str], str | int]:
 
 
 @click.command()
-@click.argument("caches", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("caches", nargs=-1, required=True, type=PLACE)
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option(
     "--strategy",
@@ -116,7 +120,7 @@ def count_or(word: str) -> Callable[[str], str | int]:
 def command(
     ctx: click.Context,
     /,
-    caches: tuple[Path, ...],
+    caches: tuple["Place", ...],
     folder: Path,
     preset: str | None,
     plan_file: Path | None,

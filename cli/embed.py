@@ -1,6 +1,7 @@
 """`clipcache embed SOURCE CACHE`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +14,9 @@ from .options import (
     root_option,
     workers_option,
 )
+
+if TYPE_CHECKING:
+    from clipcache.images.roots import Place
 
 
 @click.command()
@@ -37,7 +41,8 @@ from .options import (
     "--split",
     metavar="none|random:SHARE|folder|column:NAME",
     help="What is held out to measure accuracy: nothing; a random share of the labelled images; "
-    "what lies in a first-level folder called test; what a column of a table or Parquet says.  "
+    "what lies in a first-level folder called test, or in files called test-00000-of-00001; "
+    "what a column of a table or Parquet says.  "
     "[none]",
 )
 @click.option(
@@ -107,7 +112,7 @@ from .options import (
 @json_option
 def command(
     source: str,
-    cache: Path,
+    cache: "Place",
     root: Path | None,
     path_column: str,
     path_pattern: str,
@@ -136,7 +141,7 @@ def command(
 
     SOURCE is a folder of images (its sub-folders are the classes); a .csv or .tsv table of paths or
     web addresses; a .txt with one web address a line; a .tar as webdataset writes it, or a folder
-    of them; a .parquet with a column `image` of bytes, as of Hugging Face, or a folder of them. All
+    of them; a .parquet with a column of image bytes, as of Hugging Face, or a folder of them. All
     but web addresses may be in a bucket: s3://bucket/prefix, gs:// (gcs://) or az:// (abfs://).
     Run it again after a crash, or when images came or changed: only what is missing is encoded.
     """

@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import encoder_device_option, json_option, pretrained_option, workers_option
+from .options import PLACE, encoder_device_option, json_option, pretrained_option, workers_option
 from .tables import print_table
 
 if TYPE_CHECKING:
     from clipcache.finetune.finetune import FinetuneSummary, Progress
+    from clipcache.images.roots import Place
 
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
-    help="The folder in which the images of RUN's cache lie.  [the one given last]",
+    help="Where the images of RUN's cache lie, as for label: a folder, files, a table, a URL.  "
+    "[what was given last]",
 )
 @click.option(
     "--out",
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--cache",
-    type=click.Path(path_type=Path),
+    type=PLACE,
     help="Embed all images of RUN's cache anew, into this one.",
 )
 @click.option(
@@ -79,9 +80,9 @@ if TYPE_CHECKING:
 @json_option
 def command(
     run: Path,
-    images: Path | None,
+    images: str | None,
     out: Path,
-    cache: Path | None,
+    cache: "Place | None",
     tune: str,
     epochs: int,
     batch_size: int,

@@ -1,10 +1,14 @@
 """`clipcache import FEATURES CACHE`; `import.py` could not be imported by its name."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import cache_argument, json_option
+
+if TYPE_CHECKING:
+    from clipcache.images.roots import Place
 
 
 @click.command()
@@ -65,7 +69,7 @@ from .options import cache_argument, json_option
 @json_option
 def command(
     features: Path,
-    cache: Path,
+    cache: "Place",
     labels: Path | None,
     names: Path | None,
     keys: Path | None,

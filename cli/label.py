@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from .options import (
+    PLACE,
     batch_option,
     device_option,
     head_option,
@@ -17,7 +18,7 @@ from .options import (
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--cache", type=click.Path(path_type=Path), help="New run: the cache to label.")
+@click.option("--cache", type=PLACE, help="New run: the cache to label.")
 @click.option(
     "--images",
     help="Where the images of the cache lie, as for embed: a folder, .tar or .parquet files, a "
@@ -76,10 +77,13 @@ def command(context: click.Context, /, **given: Any) -> None:
     folder: Path = given["run"]
     names = read_names(given["classes"]) if given["classes"] else ()
     options = _options(context, given)
-    if given["cache"] and not given["only_begin"]:
+    shown = given["images"] is not None or not given["only_begin"]
+    if given["cache"] and shown:
         images_place(folder, given["images"])  # before a run is begun that could not be shown
     run = open_run(folder, given["cache"], names, device=given["device"], **options)
     if given["only_begin"]:
+        if shown:
+            photos_of(run, given["images"])  # which is remembered, for whoever shows them
         facts = {"run": str(folder), "images": len(run.pool), "classes": list(run.names)}
         print_json(facts) if given["as_json"] else click.echo(f"begun: {folder}")
         return

@@ -129,8 +129,8 @@ def sync(
 @run_argument
 @click.option(
     "--images",
-    type=click.Path(path_type=Path, exists=True, file_okay=False),
-    help="The folder in which the images of the cache lie.  [the one that was given last]",
+    help="Where the images of RUN's cache lie, as for label: a folder, files, a table, a URL.  "
+    "[what was given last]",
 )
 @url_option
 @project_option
@@ -147,7 +147,7 @@ def sync(
 @json_option
 def backend(
     run: Path,
-    images: Path | None,
+    images: str | None,
     url: str | None,
     project: str | None,
     token_file: Path | None,

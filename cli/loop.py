@@ -50,6 +50,14 @@ from .options import (
 @stop_option
 @device_option
 @click.option(
+    "--engine",
+    type=click.Choice(["inline", "ray"]),
+    default="inline",
+    show_default=True,
+    help="Who scores the pool: all processors of this machine, or those of a Ray cluster, that of "
+    "RAY_ADDRESS or one on this machine; the same images are chosen.",
+)
+@click.option(
     "--finetune",
     type=click.Choice(["fresh", "continue"]),
     help="After each round train the encoder on all labels so far, from its own weights or from "
@@ -57,8 +65,8 @@ from .options import (
 )
 @click.option(
     "--images",
-    type=click.Path(path_type=Path),
-    help="With --finetune: the folder in which the images of CACHE lie.",
+    help="With --finetune: where the images of CACHE lie, as for label: a folder, files, a table, "
+    "a URL.",
 )
 @json_option
 def command(
@@ -78,8 +86,9 @@ def command(
     label_noise: float,
     stop: str,
     device: str,
+    engine: str,
     finetune: Literal["fresh", "continue"] | None,
-    images: Path | None,
+    images: str | None,
     as_json: bool,
 ) -> None:
     """Replay active learning on CACHE with its own labels; keep everything in the folder RUN.
@@ -89,6 +98,8 @@ def command(
     """
     if full_pool and subsample:
         raise click.UsageError("--full-pool and --subsample exclude each other")
+    if finetune and engine != "inline":
+        raise click.UsageError("--finetune embeds the pool anew in each round: leave out --engine")
     from clipcache.cache.reader import EmbeddingCache
     from clipcache.finetune.kept import Kept, refuse_tuned
     from clipcache.loop import replay
@@ -120,7 +131,7 @@ def command(
         opened: Run = TunedRun.begin_tuned(run, config, found, finetune, images, device=device)
     else:
         refuse_tuned(run)
-        opened = Run.begin(run, config, found, device=device)
+        opened = Run.begin(run, config, found, device=device, engine=engine)
     with rounds_table(opened.store.rounds(), quiet=as_json) as add_row:
         done = replay(opened, on_round=add_row)
     why = opened.stopped()

@@ -2,12 +2,27 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import click
 
 from clipcache import registry
 
-cache_argument = click.argument("cache", type=click.Path(path_type=Path))
+
+class PlaceType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not before click 8.4
+    """A path, or the URL of something in a bucket, which a path would garble."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a Path, or the URL as a str."""
+        from clipcache.images.roots import place_of
+
+        return place_of(value)
+
+
+PLACE = PlaceType()
+cache_argument = click.argument("cache", type=PLACE)
 strategy_option = click.option(
     "--strategy",
     type=click.Choice(registry.names("strategies")),
@@ -70,7 +85,10 @@ root_option = click.option(
     "--root", type=click.Path(path_type=Path), help="Table: the folder that its paths start from."
 )
 path_column_option = click.option(
-    "--path-column", default="path", show_default=True, help="Table: the column with the path."
+    "--path-column",
+    default="path",
+    show_default=True,
+    help="Table: the column with the path. Parquet: that with the bytes, where there are several.",
 )
 path_pattern_option = click.option(
     "--path-pattern",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from clipcache.embed import EmbedSummary
     from clipcache.embed import Progress as Report
     from clipcache.encoders.base import Identity
+    from clipcache.images.roots import Place
     from clipcache.labels import Round
     from clipcache.report.demo import DemoResult
     from clipcache.stats import Interval
@@ -75,7 +76,7 @@ def say_precision(identity: "Identity") -> None:
 
 
 @contextmanager
-def embed_progress(cache: Path) -> Iterator["Report"]:
+def embed_progress(cache: "Place") -> Iterator["Report"]:
     """Show a bar with images/s, time left and failures on standard error.
 
     Ctrl-C ends the command with exit code 130 and a line that says how to go on.
@@ -122,7 +123,7 @@ def _stoppable(bar: Progress, kept: Callable[[], str]) -> Iterator[None]:
         raise click.exceptions.Exit(130)
 
 
-def _finished(cache: Path) -> str:
+def _finished(cache: "Place") -> str:
     """Return how much of a cache is on disk for good, in words."""
     from clipcache.cache.reader import EmbeddingCache
     from clipcache.errors import ClipcacheError
@@ -135,7 +136,7 @@ def _finished(cache: Path) -> str:
     return f": {done:,} of {opened.n:,} images are kept" if opened.n else ""
 
 
-def print_embedded(summary: "EmbedSummary", cache: Path) -> None:
+def print_embedded(summary: "EmbedSummary", cache: "Place") -> None:
     """Print what an embedding did, and the first failures."""
     rate = summary.processed / summary.seconds if summary.processed else 0.0
     click.echo(

@@ -1,10 +1,12 @@
 """`clipcache predict RUN IMAGES`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import (
+    PLACE,
     batch_size_option,
     encoder_device_option,
     json_option,
@@ -15,10 +17,13 @@ from .options import (
     workers_option,
 )
 
+if TYPE_CHECKING:
+    from clipcache.images.roots import Place
+
 
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.argument("images", metavar="IMAGES|CACHE", type=click.Path(path_type=Path))
+@click.argument("images", metavar="IMAGES|CACHE", type=PLACE)
 @click.option(
     "--out",
     type=click.Path(path_type=Path),
@@ -40,7 +45,7 @@ from .options import (
 @json_option
 def command(
     run: Path,
-    images: Path,
+    images: "Place",
     out: Path | None,
     at_least: float,
     root: Path | None,
@@ -54,10 +59,9 @@ def command(
 ) -> None:
     """Write the likeliest classes of IMAGES, as the labels of RUN teach.
 
-    IMAGES is a folder or a .csv or .tsv table, as for embed; they are encoded by the encoder of
-    RUN's cache, and into no cache. Or it is a CACHE that this encoder made. A line holds the key,
-    five classes with probabilities, the answer (empty where unsure) and the reason why there is
-    none.
+    IMAGES is anything that embed takes; they are encoded by the encoder of RUN's cache, and into
+    no cache. Or it is a CACHE that this encoder made. A line holds the key, five classes with
+    probabilities, the answer (empty where unsure) and the reason why there is none.
     """
     from clipcache.images.source import SourceOptions
     from clipcache.predict.predict import PredictOptions, predict

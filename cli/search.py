@@ -1,10 +1,14 @@
 """`clipcache search CACHE WORDS`."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import cache_argument, encoder_device_option, json_option, pretrained_option
+
+if TYPE_CHECKING:
+    from clipcache.images.roots import Place
 
 
 @click.command()
@@ -26,7 +30,7 @@ from .options import cache_argument, encoder_device_option, json_option, pretrai
 @encoder_device_option
 @json_option
 def command(
-    cache: Path,
+    cache: "Place",
     words: str | None,
     photos: tuple[Path, ...],
     like: tuple[int, ...],

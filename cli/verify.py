@@ -1,17 +1,20 @@
 """`clipcache verify CACHE`."""
 
 import sys
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from .options import cache_argument, json_option
 
+if TYPE_CHECKING:
+    from clipcache.images.roots import Place
+
 
 @click.command()
 @cache_argument
 @json_option
-def command(cache: Path, as_json: bool) -> None:
+def command(cache: "Place", as_json: bool) -> None:
     """Re-hash every finished chunk of CACHE; name what is damaged and exit 1 if anything is."""
     from clipcache.cache.reader import EmbeddingCache
 

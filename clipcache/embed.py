@@ -25,6 +25,7 @@ from clipcache.engines.work import Engine, Task, Unit
 from clipcache.errors import CacheDamagedError, SourceError
 from clipcache.images.base import Source
 from clipcache.images.files import NOT_FOUND
+from clipcache.images.roots import Place
 from clipcache.listing import (
     find_work,
     hash_keys,
@@ -86,7 +87,7 @@ class EmbedSummary:
 def embed(
     source: Source,
     encoder: Encoder,
-    path: Path,
+    path: Place,
     options: EmbedOptions,
     progress: Progress = lambda done, failed, total: None,
     *,
@@ -117,9 +118,10 @@ def embed(
         listed = write_listing(writer, source, names, known)
         writer.listed()
         work = [Unit(*found) for found in find_work(writer, source, listed, options.share)]
-        task = Task(path, source, options.batch_size, options.workers, options.strict)
+        place = path.resolve() if isinstance(path, Path) else path  # workers may be elsewhere
+        task = Task(place, source, options.batch_size, options.workers, options.strict)
         began = time.perf_counter()
-        _run(engine or Inline(encoder), task, work, progress)
+        _run(engine or Inline(encoder), task, work, progress, writer.check)
         seconds = time.perf_counter() - began
         processed = sum(len(unit.rows) for unit in work)
         summary = summarise(
@@ -173,14 +175,17 @@ def _write_text(
     return names
 
 
-def _run(engine: Engine, task: Task, work: list[Unit], progress: Progress) -> None:
-    """Have all of `work` done, and tell how far that is."""
+def _run(
+    engine: Engine, task: Task, work: list[Unit], progress: Progress, check: Callable[[], None]
+) -> None:
+    """Have all of `work` done, and tell how far that is; `check` may end it."""
     total = sum(len(unit.rows) for unit in work)
     done = failed = 0
     progress(done, failed, total)
     for seen in engine.run(task, work):
         done, failed = done + seen.images, failed + seen.failed
         progress(done, failed, total)
+        check()
 
 
 def _failure(cache: EmbeddingCache, row: int) -> str:

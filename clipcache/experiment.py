@@ -3,13 +3,13 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 from clipcache.arrays import Labels, RowIds
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
 from clipcache.heads.base import FittedHead
+from clipcache.images.roots import Place
 from clipcache.labels import Round
 from clipcache.learner import Closed, History, Learner
 from clipcache.loop import oracle_of
@@ -21,7 +21,7 @@ from clipcache.run_folder import check
 class Experiment(NamedTuple):
     """One run to make."""
 
-    cache: Path
+    cache: Place
     config: RunConfig
 
 
@@ -76,5 +76,5 @@ def _rounds(experiment: Experiment) -> list[Round]:
 
 
 @lru_cache(maxsize=1)  # for the processes of `simulate_all`, which end with it
-def _dataset_at(cache: Path) -> Dataset:
+def _dataset_at(cache: Place) -> Dataset:
     return Dataset.load(EmbeddingCache.open(cache))

@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +22,7 @@ from clipcache.embed import EmbedSummary, Progress, summarise
 from clipcache.encoders.base import Identity
 from clipcache.errors import CacheDamagedError, CacheError, ImageError, SourceError
 from clipcache.images.base import MISSING, Source
+from clipcache.images.roots import Place
 from clipcache.listing import (
     hash_keys,
     match,
@@ -57,7 +57,7 @@ class ImportOptions:
 
 def import_features(
     found: VectorSet,
-    path: Path,
+    path: Place,
     options: ImportOptions,
     progress: Progress = lambda done, failed, total: None,
 ) -> EmbedSummary:

@@ -177,10 +177,10 @@ def find_work(
         span = cache.span(chunk)
         rows = np.arange(span.start, span.stop)
         pending = rows >= span.start + finished[chunk]
-        keys, stamps = cache.read("key", span), cache.read("stamp", span)
+        keys, stamps = cache.read("key", span).tolist(), cache.read("stamp", span).tolist()
         pending |= cache.read("state", span) == State.PENDING
         for position in np.flatnonzero(~pending & listed[span]).tolist():
-            pending[position] = source.stamp(keys[position]) != Stamp(*stamps[position].tolist())
+            pending[position] = source.stamp(keys[position]) != Stamp(*stamps[position])
         if pending.any():
             yield chunk, rows[pending]
 

@@ -11,6 +11,7 @@ from filelock import FileLock, Timeout
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.durable import write_file
 from clipcache.errors import RunError
+from clipcache.images.base import Source
 from clipcache.images.roots import Place, place_of
 from clipcache.images.source import SourceOptions, find_source
 from clipcache.photos import Photos
@@ -25,7 +26,7 @@ error of an accuracy of 80 % is then 6 points."""
 
 def open_run(
     folder: Path,
-    cache: Path | None = None,
+    cache: Place | None = None,
     names: Sequence[str] = (),
     *,
     device: str = "cpu",
@@ -55,14 +56,14 @@ def open_run(
     return Run.begin(folder, config, opened, names, device=device)
 
 
-def _continue(folder: Path, cache: Path | None, options: Mapping[str, Any], device: str) -> Run:
+def _continue(folder: Path, cache: Place | None, options: Mapping[str, Any], device: str) -> Run:
     stored = read(folder)
     config = RunConfig(**stored["config"])
     if not config.people:
         raise RunError(
             f"{folder} replays the labels of its cache; name another folder for people to label in"
         )
-    opened = EmbeddingCache.open(cache or Path(stored["cache"]))
+    opened = EmbeddingCache.open(cache or place_of(stored["cache"]))
     return Run.begin(folder, replace(config, **options), opened, device=device)
 
 
@@ -106,16 +107,8 @@ def images_place(run: Path, images: Place | None = None) -> Place:
     return place.resolve() if isinstance(place, Path) else place
 
 
-def images_folder(run: Path, images: Path | None = None) -> Path:
-    """Return the same where it must be a folder; RunError also where it is none."""
-    place = images_place(run, images)
-    if not isinstance(place, Path) or not place.is_dir():
-        raise RunError(f"{place} is no folder; give --images, a folder where the images lie now")
-    return place
-
-
-def photos_of(run: Run, images: Place | None = None) -> Photos:
-    """Return the images of a run, and remember where they are; RunError as `images_place`.
+def source_of(run: Run, images: Place | None = None) -> Source:
+    """Return where the images of a run come from, and remember it; RunError as `images_place`.
 
     Raises SourceError where what is there holds no images.
     """
@@ -123,7 +116,12 @@ def photos_of(run: Run, images: Place | None = None) -> Photos:
     source = find_source(place, SourceOptions())
     if images is not None:
         write_file(_kept(run.folder), str(place).encode())
-    return Photos(source, run.cache.keys().tolist())
+    return source
+
+
+def photos_of(run: Run, images: Place | None = None) -> Photos:
+    """Return the images of a run by row; remembers and raises as `source_of`."""
+    return Photos(source_of(run, images), run.cache.keys().tolist())
 
 
 def _kept(run: Path) -> Path:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import Protocol
 
-from clipcache.errors import ImageError
+from clipcache.errors import ImageError, SourceError
 from clipcache.images.thumbnail import jpeg
 
 KEPT = 64 << 20
@@ -16,7 +16,10 @@ class Readable(Protocol):
     """What is asked of a source of images here."""
 
     def read(self, key: str) -> bytes:
-        """Return the encoded bytes of one image; raise ImageError where they cannot be read."""
+        """Return the encoded bytes of one image.
+
+        Raises ImageError where they cannot be read, SourceError where that is not this one's fault.
+        """
         ...
 
 
@@ -25,6 +28,8 @@ class Photos:
 
     def __init__(self, source: Readable, keys: Sequence[str], *, kept: int = KEPT) -> None:
         """Look up row i as `keys[i]` in `source`; keep at most `kept` bytes of what was made."""
+        self.problem: str | None = None
+        """Why the source failed at the last image that was read; None where it did not."""
         self._source = source
         self._keys = keys
         self._room = kept
@@ -32,15 +37,22 @@ class Photos:
         self._lock = Lock()
 
     def read(self, row: int) -> bytes:
-        """Return the bytes of an image's file; raise ImageError where they cannot be read."""
+        """Return the bytes of an image's file; ImageError and SourceError as `Readable.read`."""
         if not 0 <= row < len(self._keys):
             raise ImageError(f"there is no row {row}: expected 0 to {len(self._keys) - 1}")
-        return self._source.read(str(self._keys[row]))
+        problem: str | None = None
+        try:
+            return self._source.read(str(self._keys[row]))
+        except SourceError as error:
+            problem = str(error)
+            raise
+        finally:
+            self.problem = problem
 
     def jpeg(self, row: int, side: int) -> bytes:
         """Return an image as a JPEG with its longest side at most `side`.
 
-        Raises ImageError where the file cannot be read or is no image.
+        Raises ImageError where the file cannot be read or is no image, SourceError as `read`.
         """
         with self._lock:
             found = self._made.get((row, side))

@@ -16,6 +16,7 @@ from clipcache.arrays import Labels, RowIds
 from clipcache.ballots import OPEN, Ballots
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
+from clipcache.engines.scores import scored_by
 from clipcache.errors import RunError
 from clipcache.heads.base import FittedHead, load_head
 from clipcache.labels import WITHDRAWN, LabelStore, Round
@@ -97,13 +98,16 @@ class Run:
         names: Sequence[str] = (),
         *,
         device: str = "cpu",
+        engine: str = "inline",
     ) -> Self:
         """Begin a run, or continue the one in `folder`; RunError where they do not fit.
 
         `names` are classes beside those of the cache. `device`, "cpu" or "cuda", is where the pool
-        is scored; linear heads ask for the same rows.
+        is scored, and `engine` by whom, this process or "ray"; linear heads ask for the same rows.
+        EngineError where workers cannot do it.
         """
-        run = cls(folder, config, begin(folder, config, cache, names), device=device)
+        data = scored_by(engine, begin(folder, config, cache, names), cache, device)
+        run = cls(folder, config, data, device=device)
         run.cache = cache
         return run
 
@@ -225,7 +229,8 @@ class Run:
     def _left(self) -> RowIds:
         """Return the rows of the pool that were neither asked for nor labelled."""
         looked_at = [*self.batches, np.array(list(self.ballots.rows()), dtype=np.int64)]
-        return np.setdiff1d(self.pool, np.concatenate(looked_at))
+        # Not `setdiff1d`: it looks for doubles in the pool, and every page that waits comes here.
+        return self.pool[~np.isin(self.pool, np.concatenate(looked_at))]
 
     def labelled(self) -> tuple[RowIds, Labels]:
         """Return the rows whose label teaches, sorted, and their labels.

@@ -21,6 +21,7 @@ from clipcache.dataset import Dataset
 from clipcache.durable import write_file
 from clipcache.errors import RunError
 from clipcache.heads.base import Head, names_known
+from clipcache.images.roots import Place
 from clipcache.roles import roles
 from clipcache.run_config import RunConfig
 from clipcache.starts import start_size
@@ -62,8 +63,8 @@ def load(folder: Path, cache: EmbeddingCache) -> Dataset:
             f"{folder} belongs to another cache, or images or labels of {cache.path} have "
             "changed since it began; give the cache it began with, or another folder"
         )
-    if stored["cache"] != str(cache.path.resolve()):  # it was moved
-        _write(folder, stored | {"cache": str(cache.path.resolve())})
+    if stored["cache"] != _whole(cache.path):  # it was moved
+        _write(folder, stored | {"cache": _whole(cache.path)})
     # Classes that came later take no part, so that the head keeps its width; nor does what the
     # cache has learned of a name since.
     return _named(data, stored["names"], frozenset(stored["described"]))
@@ -91,7 +92,7 @@ def _create(
     content = {
         "format": FORMAT,
         "config": asdict(config),
-        "cache": str(cache.path.resolve()),
+        "cache": _whole(cache.path),
         "identity": cache.identity.to_dict(),
         "rows": data.n,
         "fingerprint": data.fingerprint,
@@ -100,6 +101,11 @@ def _create(
     }
     _write(folder, content)
     return data
+
+
+def _whole(place: Place) -> str:
+    """Return a path from the root of the file system, or a URL."""
+    return str(place.resolve()) if isinstance(place, Path) else place
 
 
 def _write(folder: Path, content: Mapping[str, Any]) -> None:

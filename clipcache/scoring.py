@@ -4,7 +4,8 @@ Each thread takes a segment of rows and goes through it in blocks that stay in i
 measure, and who may be among the best k (`contenders.py`). All of that is float32, of which it is
 known how far it can be off; the few rows that it cannot tell apart are scored again in float64.
 The result is therefore what a plain float64 loop over the pool would give, ties by row, on any
-number of threads and with any size of blocks.
+number of threads and with any size of blocks. So parts of a pool can be scored by others, on other
+machines (`Divided`), and the best rows of each merged here.
 
 What was tried to get below the float32 product, and why it is not here. Measured on probes with 120
 to 320 labels on five sets of real CLIP features, and with AVX-512 without bfloat16:
@@ -25,10 +26,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, nullcontext
 from dataclasses import dataclass, field
 from threading import Event, Lock
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
-from clipcache.arrays import Labels, Probs, RowIds, Scores
+from clipcache.arrays import Float64, Labels, Probs, RowIds, Scores
 from clipcache.contenders import Contenders, not_a_number
 from clipcache.errors import ArrayError
 from clipcache.features import Rows, Segment, read_ahead, segments
@@ -53,6 +55,19 @@ class Query:
     k: int
     without: RowIds = field(default_factory=lambda: np.empty(0, dtype=np.int64))
     """Rows that are not to be chosen, though other queries may choose them."""
+
+
+Best = tuple[RowIds, Float64]
+"""(k,) rows, best first, ties by row, and their exact scores."""
+
+
+@runtime_checkable
+class Divided(Protocol):
+    """Rows whose parts others score."""
+
+    def best_of_parts(self, rows: RowIds, queries: Sequence[Query]) -> Iterator[list[Best]]:
+        """Yield what `best_each` finds in each part of the rows, in any order."""
+        ...
 
 
 def top(
@@ -90,6 +105,15 @@ def top_each(
     features: Rows, rows: RowIds, queries: Sequence[Query], *, threads: int | None = None
 ) -> list[tuple[RowIds, Scores]]:
     """Answer several queries, as `top` would one after the other, reading the rows once."""
+    best = best_each(features, rows, queries, threads=threads)
+    with np.errstate(over="ignore"):  # an energy may be too large for float32
+        return [(chosen, scores.astype(np.float32)) for chosen, scores in best]
+
+
+def best_each(
+    features: Rows, rows: RowIds, queries: Sequence[Query], *, threads: int | None = None
+) -> list[Best]:
+    """Answer them as `top_each`, with exact scores: the best of parts are the best of the whole."""
     everyone = [
         Contenders(q.k, q.without, exact_scores(features, q.head, q.measure)) for q in queries
     ]
@@ -99,10 +123,14 @@ def top_each(
             place, scores, slack = answer.rivals(query.measure, query.k + len(query.without))
             contenders.offer(block.rows[place], scores, slack)
 
-    _each_block(features, rows, [q.head for q in queries], visit, threads)
-    best = [contenders.best() for contenders in everyone]
-    with np.errstate(over="ignore"):  # an energy may be too large for float32
-        return [(chosen, scores.astype(np.float32)) for chosen, scores in best]
+    heads = [query.head for query in queries]
+    if isinstance(features, Divided):
+        for part in features.best_of_parts(_checked(features, rows, heads), queries):
+            for contenders, (chosen, scores) in zip(everyone, part, strict=True):
+                contenders.offer(chosen, scores, 0.0)
+    else:
+        _each_block(features, rows, heads, visit, threads)
+    return [contenders.best() for contenders in everyone]
 
 
 def score(
@@ -159,6 +187,17 @@ def _each_block(
 
     Raises ArrayError once everything has been seen, naming the rows that are not finite.
     """
+    rows = _checked(features, rows, heads)
+    if isinstance(features, Accelerated):
+        bad = features.each_block(rows, heads, visit)
+    else:
+        bad = _on_processors(features, rows, heads, visit, threads or available_threads())
+    if bad:
+        raise ArrayError(not_a_number(np.concatenate(bad)))
+
+
+def _checked(features: Rows, rows: RowIds, heads: Sequence[HasLogits]) -> RowIds:
+    """Return the rows as int64; ArrayError where they, or the heads, do not fit the features."""
     n, d = features.shape
     if features.dtype not in (np.float16, np.float32):
         raise ArrayError(f"rows must be float16 or float32, found {features.dtype}")
@@ -168,12 +207,7 @@ def _each_block(
     rows = np.ascontiguousarray(rows, dtype=np.int64)
     if len(rows) and not 0 <= rows.min() <= rows.max() < n:  # compiled code would read on
         raise ArrayError(f"rows run from {rows.min()} to {rows.max()}, but there are {n}")
-    if isinstance(features, Accelerated):
-        bad = features.each_block(rows, heads, visit)
-    else:
-        bad = _on_processors(features, rows, heads, visit, threads or available_threads())
-    if bad:
-        raise ArrayError(not_a_number(np.concatenate(bad)))
+    return rows
 
 
 def _on_processors(

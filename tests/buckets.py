@@ -43,7 +43,7 @@ def upload(root: Path, url: str) -> str:
     """Put every file below a folder below a prefix, and return the prefix."""
     import obstore
 
-    from clipcache.objects import open_store
+    from clipcache.clouds import open_store
 
     store = open_store(url)
     for file in sorted(root.rglob("*")):

@@ -18,7 +18,8 @@ CLI = PACKAGE.parent / "cli"
 
 FLOORS = (
     ("errors",),
-    ("arrays", "durable", "objects", "registry", "threads", "tiny"),
+    ("arrays", "clouds", "durable", "registry", "threads", "tiny"),
+    ("objects",),
     (
         "contenders",
         "curves",
@@ -68,9 +69,9 @@ DOORS = {
     "torch": {"benchmark", "device", "encoders", "export", "finetune", "tiny"},
     "onnxruntime": {"export"},
     "ray": {"engines"},
-    "open_clip": {"encoders", "tiny"},
+    "open_clip": {"benchmark", "encoders", "tiny"},
     "matplotlib": {"report"},
-    "obstore": {"objects"},
+    "obstore": {"clouds", "objects"},
     "pyarrow": {"images", "predict", "vectors"},
     "rich": {"cli"},
     "anyio": {"web"},

@@ -12,10 +12,11 @@ import obstore
 import pytest
 from obstore.store import AzureStore, GCSStore, S3Store
 
+from clipcache.clouds import CLOUDS, is_object_url, open_store
 from clipcache.errors import SourceError
 from clipcache.images.base import MISSING
 from clipcache.images.bucket import Bucket
-from clipcache.objects import CLOUDS, Objects, is_object_url, open_store
+from clipcache.objects import Objects
 from tests.buckets import SETTINGS, make_bucket, s3_server, upload
 from tests.servers import Server, reply, serving
 
@@ -226,7 +227,7 @@ def test_without_obstore(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_every_cloud_says_where_credentials_are_looked_for() -> None:
-    from clipcache.objects import CREDENTIALS
+    from clipcache.clouds import CREDENTIALS
 
     assert set(CREDENTIALS) == set(CLOUDS.values())
 

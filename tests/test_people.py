@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from clipcache.errors import CacheMissingError, ImageError, RunError
-from clipcache.people import HELD_OUT, images_folder, images_place, only_desk, open_run, photos_of
+from clipcache.people import HELD_OUT, images_place, only_desk, open_run, photos_of
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
 from tests.pictures import draw
@@ -92,10 +92,6 @@ def test_the_images_may_be_in_any_source(tmp_path: Path) -> None:
             photos.read(1)
     photos_of(run, "s3://bucket/a.tar")
     assert images_place(run.folder) == "s3://bucket/a.tar"
-    for images in (None, tmp_path / "a.tar"):
-        with pytest.raises(RunError, match=r"a\.tar is no folder; give --images"):
-            images_folder(run.folder, images)
-    assert images_folder(run.folder, tmp_path) == tmp_path
 
 
 def test_a_run_has_one_desk_at_a_time(tmp_path: Path) -> None:

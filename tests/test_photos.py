@@ -5,7 +5,7 @@ from collections import Counter
 import pytest
 from PIL import Image
 
-from clipcache.errors import ImageError
+from clipcache.errors import ImageError, SourceError
 from clipcache.photos import Photos
 from tests.pictures import draw
 
@@ -18,6 +18,8 @@ class Shelf:
 
     def read(self, key: str) -> bytes:
         self.reads[key] += 1
+        if key == "expired":
+            raise SourceError("the credentials have expired")
         if key == "gone":
             raise ImageError("file not found")
         file = io.BytesIO()
@@ -82,6 +84,18 @@ def test_an_image_that_cannot_be_read_is_told_and_tried_again(shelf: Shelf) -> N
         with pytest.raises(ImageError, match="not found"):
             photos.jpeg(4, 60)
     assert shelf.reads == {"gone": 2}
+
+
+def test_a_source_that_fails_is_told_until_it_does_not(shelf: Shelf) -> None:
+    photos = Photos(shelf, [*KEYS, "expired"])
+    assert photos.problem is None
+    for _ in range(2):
+        with pytest.raises(SourceError, match="expired"):
+            photos.jpeg(5, 60)
+        assert photos.problem == "the credentials have expired"
+    with pytest.raises(ImageError):
+        photos.jpeg(4, 60)
+    assert photos.problem is None, "that image alone is gone"
 
 
 def test_threads_share_it(shelf: Shelf) -> None:

@@ -20,6 +20,7 @@ import numpy as np
 from clipcache import scoring
 from clipcache.arrays import RowIds
 from clipcache.benchmark import pools
+from clipcache.benchmark.memory import forget_peak, peak_mb
 from clipcache.benchmark.peers import K, Task, peers, products, reading
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.stored import StoredEmbeddings
@@ -191,26 +192,6 @@ def _round(case: Case, features: Rows, labels: RowIds) -> Task:
     size = min(LABELS, case.rows // 2)
     asked = np.random.default_rng(3).choice(learner.pool, size=size, replace=False)
     return lambda: learner.close(History([asked], [labels[asked]]))
-
-
-def forget_peak() -> float:
-    """Let the peak of memory start anew where the system can do that; return it, in MB."""
-    forget = Path("/proc/self/clear_refs")
-    if forget.exists():
-        forget.write_text("5")
-    return peak_mb()
-
-
-def peak_mb() -> float:
-    """Return the largest memory that this process ever had, or since `forget_peak`, in MB."""
-    status = Path("/proc/self/status")
-    if status.exists():  # unlike getrusage, this can be reset
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM"))
-        return int(line.split()[1]) / 2**10
-    import resource  # not on Windows
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 if __name__ == "__main__":

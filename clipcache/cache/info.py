@@ -42,5 +42,5 @@ def describe(cache: EmbeddingCache) -> dict[str, Any]:
         "dim": cache.dim,
         "chunk_rows": cache.chunk_rows,
         "chunks": cache.chunks,
-        "bytes": sum(f.stat().st_size for f in cache.path.rglob("*") if f.is_file()),
+        "bytes": sum(f.stat().st_size for f in cache.folder.rglob("*") if f.is_file()),
     }

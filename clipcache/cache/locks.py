@@ -9,14 +9,10 @@ import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Self
 
-from filelock import FileLock, Timeout
-
+from clipcache.cache.storage import LOCK, Storage
 from clipcache.errors import CacheError, CacheLockedError
-
-LOCK = ".lock"
 
 
 @dataclass(frozen=True)
@@ -52,8 +48,8 @@ WHOLE = Share(0, 1)
 class Hold:
     """What a process holds of a cache."""
 
-    def __init__(self, path: Path, share: Share, listing: ExitStack) -> None:
-        self._path = path
+    def __init__(self, storage: Storage, share: Share, listing: ExitStack) -> None:
+        self._storage = storage
         self._share = share
         self._listing = listing
 
@@ -62,13 +58,14 @@ class Hold:
 
         Raises CacheLockedError where somebody is who divides the chunks in another way.
         """
-        others = [Share(*map(int, found)) for found in map(_numbers, self._path.iterdir()) if found]
-        held = [other for other in others if other != self._share and _held(self._path, other)]
+        names = self._storage.files(f"{LOCK}-")
+        others = [Share(*map(int, found)) for found in map(_numbers, names) if found]
+        held = [o for o in others if o != self._share and self._storage.held(_name(o))]
         for other in held:
             if other.count != self._share.count:
                 raise CacheLockedError(
                     f"another process is doing share {other.place} of {other.count} of "
-                    f"{self._path}; wait for it, or divide it as it does"
+                    f"{self._storage.place}; wait for it, or divide it as it does"
                 )
         return not held
 
@@ -76,8 +73,8 @@ class Hold:
         """Raise CacheLockedError where others are at work, whom a new listing would confuse."""
         if not self.alone():
             raise CacheLockedError(
-                f"{self._path} would get another listing while other shares of it are being done; "
-                "give each of them the same source and options, or wait for them"
+                f"{self._storage.place} would get another listing while other shares of it are "
+                "being done; give each of them the same source and options, or wait for them"
             )
 
     def let_others_list(self) -> None:
@@ -87,44 +84,25 @@ class Hold:
 
 
 @contextmanager
-def hold(path: Path, share: Share = WHOLE) -> Iterator[Hold]:
+def hold(storage: Storage, share: Share = WHOLE) -> Iterator[Hold]:
     """Hold a cache, or a share of it, which waits for others to list.
 
     Raises CacheLockedError where another process has it.
     """
     with ExitStack() as own, ExitStack() as listing:
-        listing.enter_context(_taken(path, LOCK, wait=share != WHOLE))
+        listing.enter_context(storage.take(LOCK, wait=share != WHOLE))
         if share != WHOLE:  # not before, or whoever lists would see everybody who waits at work
-            own.enter_context(_taken(path, _name(share)))
-        found = Hold(path, share, listing)
+            own.enter_context(storage.take(_name(share)))
+        found = Hold(storage, share, listing)
         found.alone()
         yield found
-
-
-@contextmanager
-def _taken(path: Path, name: str, *, wait: bool = False) -> Iterator[None]:
-    try:
-        with FileLock(path / name, timeout=-1 if wait else 0):
-            yield
-    except Timeout:
-        raise CacheLockedError(
-            f"another process is writing {path}; wait for it, or stop it and run this again"
-        ) from None
-
-
-def _held(path: Path, share: Share) -> bool:
-    try:
-        with FileLock(path / _name(share), timeout=0):
-            return False
-    except Timeout:
-        return True
 
 
 def _name(share: Share) -> str:
     return f"{LOCK}-{share.place}-of-{share.count}"
 
 
-def _numbers(path: Path) -> tuple[str, ...]:
-    """Return place and count of the share whose lock this file is; nothing where it is none."""
-    found = re.fullmatch(rf"{re.escape(LOCK)}-(\d+)-of-(\d+)", path.name)
+def _numbers(name: str) -> tuple[str, ...]:
+    """Return place and count of the share whose lock this is; nothing where it is none."""
+    found = re.fullmatch(rf"{re.escape(LOCK)}-(\d+)-of-(\d+)", name)
     return found.groups() if found else ()

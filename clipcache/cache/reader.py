@@ -7,9 +7,11 @@ from typing import Any, Literal, Self
 import numpy as np
 import numpy.typing as npt
 import zarr
+from zarr.abc.store import Store
 from zarr.storage import LocalStore
 
 from clipcache.arrays import Features, Labels, RowIds
+from clipcache.cache.copies import copy_of
 from clipcache.cache.layout import (
     FORMAT,
     PARTS,
@@ -26,8 +28,10 @@ from clipcache.errors import (
     CacheError,
     CacheFormatError,
     CacheMissingError,
+    SourceError,
 )
 from clipcache.images.base import SPLITS
+from clipcache.images.roots import Place, place_of
 from clipcache.text import LabelText
 
 AGAIN = "run the same `clipcache embed` or `clipcache import` again"
@@ -45,9 +49,11 @@ Text = npt.NDArray[Any]
 class EmbeddingCache:
     """An opened cache. Sizes: `n` rows, `dim` dimensions, `chunks` of `chunk_rows` rows."""
 
-    def __init__(self, path: Path, group: zarr.Group) -> None:
+    def __init__(self, path: Place, group: zarr.Group, copy: Path | None = None) -> None:
         check_format(path, group)
         self.path = path
+        """Where it lies."""
+        self._copy = copy
         self.group = group
         attrs: dict[str, Any] = dict(group.attrs)
         try:
@@ -58,16 +64,19 @@ class EmbeddingCache:
             raise CacheDamagedError(f"{path}/zarr.json lacks {error}; {REMEDY}") from error
 
     @classmethod
-    def open(cls, path: Path) -> Self:
-        """Open a cache for reading.
+    def open(cls, path: Place) -> Self:
+        """Open a cache for reading; of one in a bucket a copy is kept on this machine.
 
-        Raises CacheMissingError, CacheFormatError or CacheDamagedError, each saying what is there.
+        Raises CacheMissingError, CacheFormatError or CacheDamagedError, each saying what is there,
+        and SourceError where a bucket cannot be read.
         """
-        if not (path / "zarr.json").is_file():
+        place = place_of(path)
+        folder = place if isinstance(place, Path) else copy_of(place)
+        if folder is None or not (folder / "zarr.json").is_file():
             raise CacheMissingError(
-                f"there is no cache at {path}; make one with `clipcache embed SOURCE {path}`"
+                f"there is no cache at {place}; make one with `clipcache embed SOURCE {place}`"
             )
-        cache = cls(path, open_group(LocalStore(path, read_only=True), "r"))
+        cache = cls(place, open_group(LocalStore(folder, read_only=True), "r", place), folder)
         shapes = cache.array("images/key").chunks, cache.array("images/embedding").chunks
         if shapes != ((cache.chunk_rows,), (cache.chunk_rows, cache.dim)):
             raise CacheDamagedError(f"{path}/zarr.json does not fit the arrays beside it; {REMEDY}")
@@ -77,6 +86,8 @@ class EmbeddingCache:
         """Return the zarr array of this path; CacheDamagedError where it is missing."""
         try:
             found = self.group[name]
+        except SourceError:
+            raise
         except (KeyError, ValueError, TypeError, OSError) as error:
             raise CacheDamagedError(
                 f"{self.path} has no readable array {name}; was it copied only in part?"
@@ -84,6 +95,13 @@ class EmbeddingCache:
         if not isinstance(found, zarr.Array):
             raise CacheDamagedError(f"{self.path}/{name} is a group, but an array is expected")
         return found
+
+    @property
+    def folder(self) -> Path:
+        """The folder with its files, or with a copy of them; it is there where it was opened."""
+        if self._copy is None:
+            raise CacheError(f"{self.path} is being written, and has no folder on this machine")
+        return self._copy
 
     @property
     def n(self) -> int:
@@ -106,6 +124,8 @@ class EmbeddingCache:
     def _read_array(self, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         try:
             values = self.array(name)[rows if rows is not None else slice(None)]
+        except SourceError:  # of a bucket that cannot be reached
+            raise
         except (ValueError, RuntimeError, OSError) as error:
             raise CacheDamagedError(
                 f"{name} of {self.path} cannot be read ({error}); "
@@ -274,15 +294,17 @@ class EmbeddingCache:
         return None
 
 
-def open_group(store: LocalStore, mode: Literal["r", "r+"]) -> zarr.Group:
+def open_group(store: Store, mode: Literal["r", "r+"], place: Place) -> zarr.Group:
     """Open the root group of a store; CacheDamagedError where its metadata make no sense."""
     try:
         return zarr.open_group(store, mode=mode)
+    except SourceError:
+        raise
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
-        raise CacheDamagedError(f"{store.root}/zarr.json cannot be read: {error}") from error
+        raise CacheDamagedError(f"{place}/zarr.json cannot be read: {error}") from error
 
 
-def check_format(path: Path, group: zarr.Group) -> None:
+def check_format(path: Place, group: zarr.Group) -> None:
     """Raise unless the group is a cache of the format that this version knows."""
     if "creating" in group.attrs:
         raise CacheError(f"{path} was only begun; {AGAIN} to go on")

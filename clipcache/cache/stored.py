@@ -31,7 +31,7 @@ class StoredEmbeddings:
 
         Raises CacheDamagedError where they are not what was written.
         """
-        path = self._cache.path / chunk_file(chunk)
+        path = self._cache.folder / chunk_file(chunk)
         if chunk not in self._checked:
             self._cache.check("result", chunk)
             if not path.exists():

@@ -9,7 +9,6 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
-from pathlib import Path
 from typing import Self
 from zipfile import BadZipFile
 
@@ -28,34 +27,35 @@ from clipcache.cache.layout import (
     seal,
     seal_text,
 )
-from clipcache.cache.locks import LOCK, WHOLE, Hold, Share, hold
+from clipcache.cache.locks import WHOLE, Hold, Share, hold
 from clipcache.cache.reader import REMEDY, EmbeddingCache, open_group
-from clipcache.cache.store import DurableStore
-from clipcache.durable import flush, write_file
+from clipcache.cache.storage import Storage, storage_of
 from clipcache.encoders.base import Identity
 from clipcache.errors import (
     CacheDamagedError,
-    CacheError,
     CacheIdentityError,
 )
 from clipcache.images.base import SPLITS
+from clipcache.images.roots import Place
 from clipcache.text import LabelText
 
-REDO = ".redo{}.npz"
+REDO = ".redo"
+"""How the names of redo logs begin."""
 SEAL_BYTES = 40
 
 
 class CacheWriter:
     """Who may change a cache; use `CacheWriter.open` in a `with` statement."""
 
-    def __init__(self, cache: EmbeddingCache, held: Hold | None = None) -> None:
+    def __init__(self, cache: EmbeddingCache, storage: Storage, held: Hold | None = None) -> None:
         self.cache = cache
+        self._storage = storage
         self._held = held
 
     @classmethod
     @contextmanager
     def open(
-        cls, path: Path, identity: Identity, *, chunk_rows: int, share: Share = WHOLE
+        cls, path: Place, identity: Identity, *, chunk_rows: int, share: Share = WHOLE
     ) -> Iterator["CacheWriter"]:
         """Create a cache or open the one that is there, and repair what a kill left.
 
@@ -64,28 +64,32 @@ class CacheWriter:
         Raises CacheLockedError where another process writes, CacheIdentityError where another
         encoder made the cache, CacheError where `path` is something else.
         """
-        _refuse_foreign(path)
-        path.mkdir(parents=True, exist_ok=True)
-        flush(path)
-        with hold(path, share) as held:
-            writer = cls(_open_or_create(path, identity, chunk_rows), held)
+        storage = storage_of(path)
+        storage.prepare()
+        with hold(storage, share) as held:
+            writer = cls(_open_or_create(storage, identity, chunk_rows), storage, held)
             writer._finish_rewrites(share)
             if held.alone():
                 writer._recover()
             yield writer
 
     @classmethod
-    def beside(cls, path: Path, identity: Identity) -> Self:
+    def beside(cls, path: Place, identity: Identity) -> Self:
         """Open a cache for one of those who do chunks while another process holds it.
 
         Raises CacheIdentityError where another encoder made the cache.
         """
-        return cls(_open(path, identity))
+        storage = storage_of(path)
+        return cls(_open(storage, identity), storage)
 
     def listed(self) -> None:
         """Let others who do shares of this cache list, now that this process has."""
         if self._held:
             self._held.let_others_list()
+
+    def check(self) -> None:
+        """Raise CacheLockedError where another process may have taken this one for dead."""
+        self._storage.check()
 
     def grow(self, n: int) -> None:
         """Make room for `n` rows in all."""
@@ -104,11 +108,12 @@ class CacheWriter:
         """
         if part == "listing":
             self._refuse_others()
-        redo = self.cache.path / REDO.format(f"-{part}-{chunk}")
-        if self.cache.seal_of(part, chunk).any():
-            _write_redo(redo, part, chunk, values)
+        redo = f"{REDO}-{part}-{chunk}.npz"
+        if rewritten := self.cache.seal_of(part, chunk).any():
+            self._storage.write(redo, _packed(part, chunk, values))
         self._apply(part, chunk, values)
-        redo.unlink(missing_ok=True)
+        if rewritten:
+            self._storage.delete(redo)
 
     def write_text(self, text: LabelText) -> None:
         """Store class names, templates and vectors.
@@ -149,16 +154,25 @@ class CacheWriter:
 
     def _finish_rewrites(self, share: Share) -> None:
         """Finish rewrites that were cut off, of the listing and of chunks that nobody else does."""
-        for redo in sorted(self.cache.path.glob(REDO.format("*"))):
-            part, chunk, values = _read_redo(redo)
+        for redo in self._storage.files(REDO):
+            part, chunk, values = self._unpacked(redo)
             if part == "listing" or share.has(chunk):
                 self._apply(part, chunk, values)
-                redo.unlink()
+                self._storage.delete(redo)
+
+    def _unpacked(self, redo: str) -> tuple[Part, int, Columns]:
+        try:
+            with np.load(BytesIO(self._storage.read(redo)), allow_pickle=False) as saved:
+                part: Part = saved["part"].item()
+                return part, int(saved["chunk"]), {name: saved[name] for name in PARTS[part]}
+        except (ValueError, KeyError, OSError, BadZipFile, zlib.error) as error:
+            raise CacheDamagedError(
+                f"{redo} of {self.cache.path} cannot be read ({error}); {REMEDY}"
+            ) from error
 
     def _recover(self) -> None:
         """Sweep partial files, and forget rows whose listing was cut off."""
-        for leftover in self.cache.path.rglob("*.partial"):
-            leftover.unlink()
+        self._storage.sweep()
         listed = self.cache.finished_rows("listing")
         whole = int(np.argmin(listed)) if len(listed) and not listed.all() else len(listed)
         self._refuse_holes(listed, whole)
@@ -179,51 +193,29 @@ class CacheWriter:
             )
 
 
-def _write_redo(redo: Path, part: Part, chunk: int, values: Columns) -> None:
+def _packed(part: Part, chunk: int, values: Columns) -> bytes:
     plain = {n: np.array(v.tolist()) if v.dtype.kind in "TO" else v for n, v in values.items()}
     buffer = BytesIO()
     np.savez(buffer, allow_pickle=False, part=part, chunk=chunk, **plain)
-    write_file(redo, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def _read_redo(redo: Path) -> tuple[Part, int, Columns]:
-    try:
-        with np.load(redo, allow_pickle=False) as saved:
-            part: Part = saved["part"].item()
-            return part, int(saved["chunk"]), {name: saved[name] for name in PARTS[part]}
-    except (ValueError, KeyError, OSError, BadZipFile, zlib.error) as error:
-        raise CacheDamagedError(f"{redo} cannot be read ({error}); {REMEDY}") from error
-
-
-def _refuse_foreign(path: Path) -> None:
-    if path.is_file():
-        raise CacheError(f"{path} is a file; a cache is a folder: name another place")
-    if path.is_dir() and not (path / "zarr.json").exists():
-        # A kill during the very first write leaves no more than locks and a partial file.
-        found = (e for e in path.iterdir() if e.suffix != ".partial")
-        others = [e.name for e in found if not e.name.startswith(LOCK)]
-        if others:
-            raise CacheError(
-                f"{path} is a folder with other things in it ({others[0]}, ...), not a cache; "
-                "name another place"
-            )
-
-
-def _open_or_create(path: Path, identity: Identity, chunk_rows: int) -> EmbeddingCache:
-    if (path / "zarr.json").exists():
-        group = open_group(DurableStore(path), "r+")
+def _open_or_create(storage: Storage, identity: Identity, chunk_rows: int) -> EmbeddingCache:
+    if storage.begun():
+        group = open_group(storage.zarr(), "r+", storage.place)
     else:
-        group = zarr.create_group(DurableStore(path), attributes={"creating": True})
+        group = zarr.create_group(storage.zarr(), attributes={"creating": True})
     if "creating" in group.attrs:
         _create(group, identity, chunk_rows)
-    return _open(path, identity)
+    return _open(storage, identity)
 
 
-def _open(path: Path, identity: Identity) -> EmbeddingCache:
-    cache = EmbeddingCache(path, open_group(DurableStore(path), "r+"))
+def _open(storage: Storage, identity: Identity) -> EmbeddingCache:
+    place = storage.place
+    cache = EmbeddingCache(place, open_group(storage.zarr(), "r+", place))
     if cache.identity != identity:
         raise CacheIdentityError(
-            f"{path} was made by {cache.identity}, but this is {identity}; "
+            f"{place} was made by {cache.identity}, but this is {identity}; "
             "use that encoder again, or another cache"
         )
     return cache

@@ -23,6 +23,7 @@ from clipcache.comparison.trial import (
 )
 from clipcache.dataset import Dataset
 from clipcache.errors import ClipcacheError, RunError
+from clipcache.images.roots import Place, parted
 from clipcache.processes import run_all
 from clipcache.roles import evaluation_rows
 from clipcache.run_folder import check
@@ -34,7 +35,7 @@ Progress = Callable[[int, int], None]
 
 @contextmanager
 def compare(
-    caches: Sequence[Path],
+    caches: Sequence[Place],
     folder: Path,
     plan: Plan,
     progress: Progress = lambda done, total: None,
@@ -67,10 +68,11 @@ def compare(
         )
 
 
-def _names(caches: Sequence[Path]) -> dict[str, Path]:
-    named: dict[str, Path] = {}
+def _names(caches: Sequence[Place]) -> dict[str, Place]:
+    named: dict[str, Place] = {}
     for path in caches:
-        name = path.resolve().name.removesuffix(".zarr")
+        _, name = parted(path.resolve() if isinstance(path, Path) else path)
+        name = name.removesuffix(".zarr")
         if name in named:
             raise RunError(
                 f"{named[name]} and {path} are both called {name!r}; name each cache once, and "
@@ -80,7 +82,7 @@ def _names(caches: Sequence[Path]) -> dict[str, Path]:
     return named
 
 
-def _checked(name: str, path: Path, plan: Plan) -> str:
+def _checked(name: str, path: Place, plan: Plan) -> str:
     """Return the `data_key` of a cache; RunError unless every arm can work on it."""
     data = Dataset.load(EmbeddingCache.open(path))
     for arm in plan.arms:
@@ -117,7 +119,7 @@ def _refuse_too_few(name: str, data: Dataset, plan: Plan) -> None:
             )
 
 
-def _tasks(path: Path, data: str, plan: Plan) -> Iterator[Task]:
+def _tasks(path: Place, data: str, plan: Plan) -> Iterator[Task]:
     """Yield all trials of one cache, seed by seed, so that a process loads a cache once."""
     for seed in range(plan.seeds):
         for arm in plan.arms:

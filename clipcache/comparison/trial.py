@@ -3,7 +3,6 @@
 import hashlib
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +14,7 @@ from clipcache.comparison.plan import evaluation_name
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.experiment import simulate, simulate_traditional
+from clipcache.images.roots import Place
 from clipcache.learner import Closed
 from clipcache.metrics import (
     expected_calibration_error,
@@ -52,7 +52,7 @@ class Trial:
 class Task(NamedTuple):
     """A trial to make. Nothing else decides what comes out, times apart."""
 
-    cache: Path
+    cache: Place
     data: str
     """`data_key` of what the cache has to hold."""
     config: RunConfig
@@ -91,7 +91,7 @@ def dataset_of(task: Task) -> Dataset:
 
 
 @lru_cache(maxsize=1)
-def _load(cache: Path, key: str) -> Dataset:
+def _load(cache: Place, key: str) -> Dataset:
     data = Dataset.load(EmbeddingCache.open(cache))
     if data_key(data) != key:
         raise RunError(

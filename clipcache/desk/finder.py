@@ -38,7 +38,9 @@ class Finder:
             if row not in self._run.pool:
                 raise RunError(f"row {row} is none of the images that are labelled here")
             vector = self._run.data.features[np.array([row])].astype(np.float32)[0]
-            return self._nearest(vector, np.setdiff1d(self._left(), [row]), count)
+            return self._nearest(
+                vector, np.setdiff1d(self._left(), [row], assume_unique=True), count
+            )
 
     def _nearest(self, vector: Vectors, rows: RowIds, count: int) -> list[Card]:
         found, _ = search(self._run.data.features, rows, vector, count)

@@ -14,7 +14,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -28,6 +27,7 @@ from clipcache.encoders.base import Encoder, Pixels
 from clipcache.encoders.lanes import encoding_threads
 from clipcache.errors import ImageError
 from clipcache.images.base import MISSING, PassingError, Source, Stamp
+from clipcache.images.roots import Place
 
 AHEAD = 2
 """Batches that may be decoded while one is encoded."""
@@ -40,7 +40,7 @@ MakeEncoder = Callable[[], Encoder]
 class Task:
     """What a worker must know; it can be sent to other processes and machines."""
 
-    cache: Path
+    cache: Place
     """The cache, whose rows are listed already."""
     source: Source
     batch_size: int

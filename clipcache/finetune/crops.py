@@ -10,7 +10,6 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from clipcache.encoders._view import View
 from clipcache.images.decode import decode
 from clipcache.photos import Photos
 
@@ -65,9 +64,10 @@ def _shrunk(image: Image.Image, side: int) -> Image.Image:
 class RandomCrops:
     """Random parts of images, of the size that an encoder sees."""
 
-    def __init__(self, view: View) -> None:
-        self._size = view.side
-        self._filter = Image.Resampling[view.interpolation.upper()]
+    def __init__(self, side: int, interpolation: str) -> None:
+        """Make parts of `side` pixels, scaled with a filter of Pillow, such as "bicubic"."""
+        self._size = side
+        self._filter = Image.Resampling[interpolation.upper()]
 
     def __call__(self, image: Image.Image, rng: np.random.Generator) -> Crop:
         """Return (3, s, s) of one random part of an RGB image."""

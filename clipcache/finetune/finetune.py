@@ -28,8 +28,10 @@ from clipcache.finetune.crops import Album
 from clipcache.finetune.relisted import Relisted
 from clipcache.finetune.tune import TuneOptions, Tuning, tune, usable
 from clipcache.heads.base import FittedHead
+from clipcache.images.roots import Place
 from clipcache.metrics import top_k_accuracy
-from clipcache.people import images_folder, photos_of
+from clipcache.people import source_of
+from clipcache.photos import Photos
 from clipcache.predict.encoding import encode_all
 from clipcache.run import Run
 from clipcache.run_config import SAMPLE
@@ -88,18 +90,18 @@ class FinetuneSummary:
 
 def finetune(
     run: Run,
-    images: Path | None,
+    images: Place | None,
     out: Path,
     options: FinetuneOptions | None = None,
     *,
-    cache: Path | None = None,
+    cache: Place | None = None,
     progress: Progress = lambda what, done, total: None,
 ) -> FinetuneSummary:
     """Write a checkpoint that `clipcache embed --pretrained` takes, whole or not at all.
 
     Parameters
     ----------
-    images : the folder of the run's images; None for the one that was given last.
+    images : where the run's images are, as for `embed`; None for where they were last.
     out : a .safetensors file with the whole model.
     cache : where the run's images are embedded anew, with what people said of them.
 
@@ -112,10 +114,10 @@ def finetune(
     clock = _Clock()
     with clock("load"):
         lesson = Lesson.of(run)
-        photos, root = photos_of(run, images), images_folder(run.folder)
+        source = source_of(run, images)
         encoder = trainable(run, options)
     with clock("read"):
-        album = Album(photos, encoder.identity.image_size)
+        album = Album(Photos(source, run.cache.keys().tolist()), encoder.identity.image_size)
         lesson, skipped, reason = seen(lesson, album, options.tune.workers)
     with clock("train"):
         tuned = tune(
@@ -125,17 +127,17 @@ def finetune(
         write_checkpoint(out, encoder.model)
         # What was written is what is used from here on, so that it is known to be readable.
         encoder = reopened(out, run.cache.identity, options.device)
-    source, embedded = Relisted.of(run, root), None
+    relisted, embedded = Relisted.of(run, source), None
     rows, labels = run.measured()
     with clock("embed"):
         if cache:
-            embedded = embed_again(run.cache, source, encoder, cache, options, progress)
+            embedded = embed_again(run.cache, relisted, encoder, cache, options, progress)
             data = Dataset.load(EmbeddingCache.open(cache), run.data.n)
             fine = np.isin(rows, np.union1d(data.pool, data.test))
             rows, labels = rows[fine], labels[fine]
             test = data.features[rows].astype(np.float32)
         else:
-            fine, test = _encode(source.only(rows), encoder, options)
+            fine, test = _encode(relisted.only(rows), encoder, options)
             rows, labels = rows[fine], labels[fine]
     with clock("fit"):
         before = _accuracy(lesson.fit(), run.data.features[rows].astype(np.float32), labels)
@@ -193,7 +195,7 @@ def seen(lesson: Lesson, album: Album, workers: int) -> tuple[Lesson, int, str]:
     if not len(places):
         raise RunError(
             f"none of the {len(lesson.rows)} labelled images can be used, the first: {reason}; does"
-            " --images lead to the folder in which they lie?"
+            " --images lead to where they lie?"
         )
     skipped = len(lesson.rows) - len(places)
     rows, x, y = lesson.rows[places], lesson.x[places], lesson.y[places]
@@ -204,7 +206,7 @@ def embed_again(
     cache: EmbeddingCache,
     source: Relisted,
     encoder: OpenClip,
-    path: Path,
+    path: Place,
     options: FinetuneOptions,
     progress: Progress,
 ) -> EmbedSummary:

@@ -2,14 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Self
 
 import numpy as np
 
 from clipcache.arrays import Labels, RowIds
-from clipcache.images.base import SPLITS, Item, Stamp
-from clipcache.images.files import read_file, stamp_file
+from clipcache.images.base import SPLITS, Item, Source, Stamp
 from clipcache.run import Run
 
 
@@ -17,7 +15,8 @@ from clipcache.run import Run
 class Relisted:
     """A source in the order of the rows of a cache, so that each image has its row in a new one."""
 
-    root: Path
+    source: Source
+    """Where the images are; what it says of labels and splits is not asked for."""
     keys: list[str] = field(repr=False)
     labels: Labels = field(repr=False)
     """(n,) places among the names, -1 unknown."""
@@ -26,8 +25,8 @@ class Relisted:
     names: tuple[str, ...]
 
     @classmethod
-    def of(cls, run: Run, root: Path) -> Self:
-        """List the images of a run's cache.
+    def of(cls, run: Run, source: Source) -> Self:
+        """List the images of a run's cache, which are in `source`.
 
         Where people answer, their labels are those of the images, those that they labelled to
         measure on are held out, and classes that they made are among the names.
@@ -40,12 +39,12 @@ class Relisted:
             for row, label in run.ballots.labels().items():
                 labels[row] = label
             splits[run.held_out] = SPLITS.index("test")
-        return cls(root, listing["key"].tolist(), labels, splits, names)
+        return cls(source, listing["key"].tolist(), labels, splits, names)
 
     def only(self, rows: RowIds) -> Self:
         """Return some of the images."""
         keys = [self.keys[row] for row in rows.tolist()]
-        return type(self)(self.root, keys, self.labels[rows], self.splits[rows], self.names)
+        return type(self)(self.source, keys, self.labels[rows], self.splits[rows], self.names)
 
     def __iter__(self) -> Iterator[Item]:
         """Yield every image, in the order of the rows."""
@@ -58,8 +57,8 @@ class Relisted:
 
     def stamp(self, key: str) -> Stamp:
         """Return size and time of one image's file, MISSING where there is none."""
-        return stamp_file(self.root, key)
+        return self.source.stamp(key)
 
     def read(self, key: str) -> bytes:
         """Return the bytes of one image's file; raise ImageError where they cannot be read."""
-        return read_file(self.root, key)
+        return self.source.read(key)

@@ -34,8 +34,10 @@ from clipcache.finetune.finetune import (
 from clipcache.finetune.kept import Kept, Mode, Seconds
 from clipcache.finetune.relisted import Relisted
 from clipcache.finetune.tune import tune
+from clipcache.images.base import Source
+from clipcache.images.roots import Place
 from clipcache.learner import History, Learner
-from clipcache.people import images_folder, photos_of
+from clipcache.people import images_place, source_of
 from clipcache.photos import Photos
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
@@ -50,8 +52,7 @@ class TunedRun(Run):
     _mode: Mode
     _options: FinetuneOptions
     _progress: Progress
-    _photos: Photos
-    _root: Path
+    _source: Source
     _kept: Kept
     _device: str
 
@@ -62,7 +63,7 @@ class TunedRun(Run):
         config: RunConfig,
         cache: EmbeddingCache,
         mode: Mode,
-        images: Path | None,
+        images: Place | None,
         options: FinetuneOptions | None = None,
         progress: Progress = lambda what, done, total: None,
         *,
@@ -70,7 +71,7 @@ class TunedRun(Run):
     ) -> Self:
         """Begin a run, or continue the one in `folder`, as `Run.begin`.
 
-        `images` is the folder of the images of the cache; None for the one that was given last.
+        `images` is where those of the cache are, as for `embed`; None for where they were last.
 
         Raises RunError also where the run was begun in another way, and where its rules look at how
         one head agrees with the next, or goes on from it: they are of different vectors.
@@ -80,14 +81,14 @@ class TunedRun(Run):
                 "--finetune gives each round vectors of its own, so that heads of two rounds "
                 "cannot be compared: give --head-start fresh, and no --stop agreement"
             )
-        options, root = options or FinetuneOptions(), images_folder(folder, images)
+        options, place = options or FinetuneOptions(), images_place(folder, images)
         kept, how = Kept(folder), {"finetune": mode, "tune": str(options.tune.tune)}
         if kept.folder.exists() or (folder / "labels.sqlite").exists():
             kept.check(how)
         run = cls.begin(folder, config, cache, device=device)
         kept.begin(how)
         run._mode, run._options, run._progress = mode, options, progress
-        run._photos, run._root = photos_of(run, root), root
+        run._source = source_of(run, place)
         run._kept, run._device = kept, device
         return run
 
@@ -114,7 +115,7 @@ class TunedRun(Run):
             self._kept.timed(Seconds(number, time.perf_counter() - began))
         began = time.perf_counter()
         encoder = reopened(checkpoint, self.cache.identity, self._options.device)
-        source = Relisted.of(self, self._root)
+        source = Relisted.of(self, self._source)
         embed_again(self.cache, source, encoder, path, self._options, self._progress)
         trained = self._kept.seconds()[-1]
         self._kept.timed(replace(trained, embed=time.perf_counter() - began))
@@ -142,7 +143,8 @@ class TunedRun(Run):
             encoder = reopened(self._kept.checkpoint(number - 1), identity, options.device)
         else:
             encoder = trainable(self, options)
-        album = Album(self._photos, encoder.identity.image_size)
+        photos = Photos(self._source, self.cache.keys().tolist())
+        album = Album(photos, encoder.identity.image_size)
         lesson, _, _ = seen(lesson, album, options.tune.workers)
         # Rounds differ in what they show of an image, runs with one seed do not.
         seeded = replace(options.tune, seed=options.tune.seed + SEEDS * (number + 1))

@@ -150,7 +150,7 @@ def tune(
         network = Network(encoder, _start(lesson, kept), options.tune)
     held = _held(encoder, album, lesson.rows[out], lesson.y[out], options) if len(out) else None
     before = held.judge(network) if held else None
-    crops = RandomCrops(encoder.view)
+    crops = RandomCrops(encoder.view.side, encoder.view.interpolation)
     shown = Shown(album, crops, lesson.rows[kept], lesson.y[kept], options.seed, options.workers)
     count = sum(parameter.numel() for parameter in network.tower.values())
     trained = train(network, shown, held, options.schedule(encoder.identity.model), progress)

@@ -50,7 +50,7 @@ class Bucket:
         for found in self._objects.list():
             hidden = found.key.startswith(".") or "/." in found.key
             if not hidden and found.key.lower().endswith(endings):
-                stamps.add(*found)
+                stamps.add(found.key, found.size, found.mtime_ns)
                 yield found.key
         self._listed[:] = [stamps]
 

@@ -74,7 +74,7 @@ class Files:
 def stamp_file(root: Path, key: str) -> Stamp:
     """Return size and time of the file `key` below `root`, MISSING where it cannot be looked at."""
     try:
-        found = os.stat(root / key)
+        found = os.stat(os.path.join(root, key))  # faster than with `/`
     except (OSError, ValueError):  # ValueError: a NUL in the key
         return MISSING
     return Stamp(found.st_size, found.st_mtime_ns)
@@ -104,19 +104,20 @@ def _listing(root: Path, above: str, endings: tuple[str, ...]) -> tuple[list[str
     """Return the names of the files and of the folders right in `root/above`, each sorted."""
     files: list[str] = []
     folders: list[str] = []
+    here = root / above  # made once: a path for each name takes longer than the listing
     try:
-        with os.scandir(root / above) as entries:
+        with os.scandir(here) as entries:
             for entry in entries:
                 if entry.name.startswith("."):
                     continue
                 if entry.is_dir(follow_symlinks=False):
-                    folders.append(_checked(entry.name, root / above))
+                    folders.append(_checked(entry.name, here))
                 # A link that leads nowhere is an image that is missing, not one that never was.
                 elif entry.name.lower().endswith(endings) and not entry.is_dir():
-                    files.append(_checked(entry.name, root / above))
+                    files.append(_checked(entry.name, here))
     except OSError as error:
         raise SourceError(
-            f"cannot list {root / above} ({error.strerror}): expected a folder of images; "
+            f"cannot list {here} ({error.strerror}): expected a folder of images; "
             "check the path and the permissions"
         ) from error
     return sorted(files), sorted(folders)

@@ -27,14 +27,16 @@ EMPTY = "the row has no bytes of an image"
 class ParquetImages:
     """A source: the rows of one .parquet, or of all in a folder or below a prefix.
 
-    `image_column` holds bytes, or a struct with bytes in it. The key of an image is `file.parquet/`
-    and the number of its row, counted from 0: that stays when rows are appended, whereas the paths
-    in rows are often missing, and may occur again later. Labels are text, or numbers that mean the
-    class names in the file's `huggingface` metadata, else `names`.
+    `image_column` holds bytes, or a struct with bytes in it; None: the only column that does, or
+    of several the one called image. The key of an image is `file.parquet/` and the number of its
+    row, counted from 0: that stays when rows are appended, whereas the paths in rows are often
+    missing, and may occur again later. Labels are text, or numbers that mean the class names in the
+    file's `huggingface` metadata, else `names`. With `split_folders` the name of a file says the
+    split, as in train-00000-of-00004.parquet, else its first folder.
     """
 
     place: Place
-    image_column: str = "image"
+    image_column: str | None = None
     label_column: str | None = None
     split_column: str | None = None
     split_folders: bool = False

@@ -15,6 +15,8 @@ LARGEST = 2 << 30
 """Bytes of images in a group of rows, which can only be read whole."""
 ROWS = 4096
 """Rows of short columns read at a time."""
+USUAL = "image"
+"""What the column of images is called in datasets of Hugging Face, where several hold bytes."""
 READABLE = ("string", "large_string", "string_view", "null")
 """Arrow's words for the types that a label or a split may have, beside integers."""
 
@@ -44,11 +46,11 @@ class Footer(NamedTuple):
         return tuple(names) if names else None
 
 
-def read_footer(root: Root, key: str, column: str) -> Footer:
-    """Return the footer of a file whose images are in `column`.
+def read_footer(root: Root, key: str, column: str | None) -> Footer:
+    """Return the footer of a file whose images are in `column`; None: it is looked for.
 
-    Raises SourceError where the file cannot be read, the column is missing or holds no bytes, or a
-    group of rows is too large, and where pyarrow is not installed.
+    Raises SourceError where the file cannot be read, the column is missing, unclear or holds no
+    bytes, or a group of rows is too large, and where pyarrow is not installed.
     """
     with _told(f"{root}/{key}"), _opened(root, key) as file:
         meta, schema = file.metadata, file.schema_arrow
@@ -101,18 +103,44 @@ def read_group(root: Root, key: str, footer: Footer, group: int) -> Any:
     return images if images.type.num_fields == 0 else struct_field(images, "bytes")
 
 
-def _column_of_bytes(where: str, schema: Any, column: str) -> str:
+def _column_of_bytes(where: str, schema: Any, column: str | None) -> str:
+    """Return where the bytes are, within the named column or the one that is found."""
+    column = column or _find_column(where, schema)
     _check_there(where, schema, column)
     kind = schema.field(column).type
-    inner = {kind.field(number).name: kind.field(number).type for number in range(kind.num_fields)}
-    if "binary" in str(inner.get("bytes", "")):
+    if _bytes_in_struct(kind):
         return f"{column}.bytes"
-    if inner or "binary" not in str(kind):
+    if not _is_bytes(kind):
         raise SourceError(
             f"the column {column!r} of {where} is of type {kind}: expected the bytes of images, or "
             "a struct of bytes and path; --path-column names another"
         )
     return column
+
+
+def _find_column(where: str, schema: Any) -> str:
+    """Return the only column that holds bytes of any length, of several the usual one."""
+    found = [f.name for f in schema if _is_bytes(f.type) or _bytes_in_struct(f.type)]
+    if len(found) == 1 or USUAL in found:
+        return USUAL if USUAL in found else found[0]
+    if not found:
+        raise SourceError(
+            f"{where} has no column with the bytes of images; there are: {', '.join(schema.names)}"
+        )
+    raise SourceError(
+        f"{where} has several columns of bytes: {', '.join(found)}; call the one with the images "
+        f"{USUAL}, or name it to `clipcache embed` with --path-column"
+    )
+
+
+def _is_bytes(kind: Any) -> bool:
+    return "binary" in str(kind) and not kind.num_fields and "fixed_size" not in str(kind)
+
+
+def _bytes_in_struct(kind: Any) -> bool:
+    """Tell whether a type is a struct with bytes in it, as datasets of Hugging Face have it."""
+    inner = {kind.field(number).name: kind.field(number).type for number in range(kind.num_fields)}
+    return "bytes" in inner and _is_bytes(inner["bytes"])
 
 
 def _check_short(where: str, schema: Any, column: str) -> None:

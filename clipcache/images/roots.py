@@ -5,10 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO, Protocol
 
+from clipcache.clouds import CLOUDS, is_object_url
 from clipcache.images.base import Stamp
 from clipcache.images.bucket import Bucket
 from clipcache.images.files import Files
-from clipcache.objects import CLOUDS, is_object_url
 
 Place = Path | str
 """A path of this machine, or the URL of something in a bucket."""

@@ -1,5 +1,6 @@
 """Files that hold many images each: which there are, and what their images are called."""
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -7,8 +8,11 @@ from pathlib import Path
 
 from clipcache.errors import SourceError
 from clipcache.images.base import Stamp
-from clipcache.images.holdout import split_of_folder
+from clipcache.images.holdout import EXPECTED, split_meant, split_of_folder
 from clipcache.images.roots import Place, Root, ending_of, parted, root_of
+
+SPLIT = re.compile(r"(?:.*/)?([^/]+?)-\d{5}-of-\d{5}[^/]*")
+"""What Hugging Face calls a shard: train-00000-of-00004.parquet, in whatever folder."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,19 @@ class Shards:
         return key[:end], key[end + 1 :]
 
     def split_of(self, shard: str) -> str:
-        """Return the split that the folder above a shard says, where folders are to say it."""
-        folder, slash, _ = shard.partition("/")
-        if not self.split_folders or not slash:
+        """Return the split that a shard's name says, else the first folder, where they are to."""
+        if not self.split_folders:
             return "pool"
-        return split_of_folder(folder, str(self.place))
+        folder, slash, _ = shard.partition("/")
+        named = SPLIT.fullmatch(shard)
+        split = split_meant(named[1]) if named else None
+        if split is None and slash:
+            return split_of_folder(folder, str(self.place))
+        if split is None and named:
+            raise SourceError(
+                f"{shard} in {self.place} is of the unknown split {named[1]!r}: expected {EXPECTED}"
+            )
+        return split or "pool"
 
     @property
     def _alone(self) -> bool:

@@ -103,8 +103,8 @@ def find_source(
         kind, _, column = options.split.partition(":")
         return ParquetImages(
             place,
-            # The default is that of tables; in Parquet files of images it is called image.
-            "image" if options.path_column == "path" else options.path_column,
+            # The default is that of tables; in a Parquet file the column with bytes is looked for.
+            None if options.path_column == "path" else options.path_column,
             options.label_column,
             column if kind == "column" else None,
             split_folders,

@@ -32,8 +32,8 @@ class Tars:
 
     The key of an image is `shard.tar/member`, its label what a file beside it says: `.cls` holds a
     class name or a number, `.json` has it as "label". Numbers mean `names` where they are given.
-    With `split_folders` the first folder says the split of the shards in it. Tars are looked
-    through once; what was found is kept on disk.
+    With `split_folders` the name of a shard says the split, as in train-00000-of-00004.tar, else
+    its first folder. Tars are looked through once; what was found is kept on disk.
     """
 
     place: Place

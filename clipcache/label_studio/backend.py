@@ -27,7 +27,7 @@ from starlette.routing import Route
 
 from clipcache.arrays import RowIds
 from clipcache.desk.suggestions import Suggester
-from clipcache.errors import ImageError, LabelStudioError
+from clipcache.errors import ImageError, LabelStudioError, SourceError
 from clipcache.label_studio.client import Json
 from clipcache.label_studio.images import derived, image_token
 from clipcache.label_studio.labelling import read
@@ -69,15 +69,17 @@ def make_backend(
     *,
     hint: Callable[[bool], None],
     origins: list[str],
+    say: Callable[[str], None] = lambda why: None,
 ) -> Starlette:
     """Return the app.
 
     `hint` is called with whether a fit is asked for, and must return at once. `origins` are those
-    of Label Studio's pages, which may read images.
+    of Label Studio's pages, which may read images. `say` hears in one line why no images can be
+    had; when some could, it hears again.
     """
     askable = np.union1d(run.pool, run.held_out)
     few = asyncio.Semaphore(AT_ONCE)
-    backend = _Backend(run, photos, Secrets.of(run), hint, suggester, askable, few)
+    backend = _Backend(run, photos, Secrets.of(run), hint, say, suggester, askable, few)
     pages = Middleware(CORSMiddleware, allow_origins=origins, allow_methods=["GET"])
     routes = [
         Route("/health", backend.health),
@@ -104,6 +106,7 @@ class _Backend:
     photos: Photos
     secrets: Secrets
     hint: Callable[[bool], None]
+    say: Callable[[str], None]
     suggester: Suggester
     askable: RowIds
     """Sorted rows that people may be asked about."""
@@ -168,11 +171,16 @@ class _Backend:
             given.encode(), image_token(self.secrets.images, row).encode()
         ):
             raise HTTPException(403, "this address is not one of ours")
+        told = self.photos.problem
         try:
             async with self.few:
                 made = await run_in_threadpool(self.photos.jpeg, int(row), SIDE)
         except ImageError as error:
             raise HTTPException(404, str(error)) from error
+        except SourceError as error:
+            if str(error) != told:
+                self.say(str(error))
+            raise HTTPException(503, str(error)) from error
         headers = {"Cache-Control": f"private, max-age={HOUR}", "X-Content-Type-Options": "nosniff"}
         return Response(made, media_type="image/jpeg", headers=headers)
 

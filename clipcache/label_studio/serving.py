@@ -54,7 +54,7 @@ def serve_backend(
     wanted : number or title of the project, as in `push`.
     public_url : where Label Studio and its pages find `listening`.
     on_sync : hears what was done, where anything was.
-    say : hears in one line why something could not be done; it is tried again.
+    say : hears in one line why something could not be done, or no image be had; it is tried again.
     """
     suggester, connected = Suggester(run), False
 
@@ -76,6 +76,7 @@ def serve_backend(
         suggester,
         hint=lambda train: worker.hint(train=train),
         origins=origins_of(studio.url),
+        say=say,
     )
     with ExitStack() as ending:
 

@@ -14,11 +14,13 @@ import numpy as np
 from clipcache import scoring
 from clipcache.arrays import RowIds
 from clipcache.cache.reader import EmbeddingCache
+from clipcache.cache.storage import storage_of
 from clipcache.classifier.classifier import Calibration, Classifier
 from clipcache.dataset import Dataset
 from clipcache.encoder_of import encoder_of
 from clipcache.errors import CacheIdentityError
 from clipcache.features import Rows
+from clipcache.images.roots import Place
 from clipcache.images.source import SourceOptions, open_source
 from clipcache.predict.encoding import encode_all
 from clipcache.predict.file import SHOWN, Prediction, check_name, write_predictions
@@ -71,7 +73,7 @@ class Block(NamedTuple):
 
 def predict(
     run: Run,
-    images: Path,
+    images: Place,
     out: Path,
     options: PredictOptions | None = None,
     progress: Callable[[int], None] = lambda done: None,
@@ -90,7 +92,7 @@ def predict(
     """
     options = options or PredictOptions()
     check_name(out)
-    is_cache = (images / "zarr.json").is_file()
+    is_cache = storage_of(images).begun()
     blocks = _cached(_opened(run, images)) if is_cache else _encoded(run, images, options)
     classifier, tally = Classifier.of(run), _Tally(progress)
     write_predictions(out, (tally.add(_say(classifier, b, options.at_least)) for b in blocks))
@@ -105,7 +107,7 @@ def predict(
     )
 
 
-def _opened(run: Run, path: Path) -> EmbeddingCache:
+def _opened(run: Run, path: Place) -> EmbeddingCache:
     cache = EmbeddingCache.open(path)
     if cache.identity != run.cache.identity:
         raise CacheIdentityError(
@@ -127,7 +129,7 @@ def _cached(cache: EmbeddingCache) -> Iterator[Block]:
         yield Block(keys[part].tolist(), reasons[part].tolist(), data.features, rows)
 
 
-def _encoded(run: Run, path: Path, options: PredictOptions) -> Iterator[Block]:
+def _encoded(run: Run, path: Place, options: PredictOptions) -> Iterator[Block]:
     """Return images that are encoded as they are asked for; they go into no cache."""
     source = open_source(path, options.source)
     encoder = encoder_of(run.cache.identity, options.pretrained, device=options.device)

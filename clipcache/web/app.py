@@ -36,7 +36,7 @@ def make_app(
 
     async def side_panel(request: Request) -> HTMLResponse:
         site.person(request)
-        return site.render("panel.html", panel=await run_in_threadpool(panel, desk))
+        return site.render("panel.html", panel=await run_in_threadpool(panel, site))
 
     parts = (
         LabelPage(site),

@@ -54,7 +54,7 @@ class FindPage:
         return self.site.render(
             "find.html",
             person=person,
-            panel=await run_in_threadpool(panel, self.site.desk),
+            panel=await run_in_threadpool(panel, self.site),
             words=words,
             asked=bool(words or like),
             cards=cards,
@@ -72,7 +72,7 @@ class FindPage:
         return self.site.render(
             "doubts.html",
             person=person,
-            panel=await run_in_threadpool(panel, self.site.desk),
+            panel=await run_in_threadpool(panel, self.site),
             doubts=doubts,
             names=self.site.desk.names,
             fault=fault,

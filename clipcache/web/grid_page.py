@@ -35,7 +35,7 @@ class GridPage:
         """Return the page with a batch on it."""
         person = self.site.person(request)
         values = await run_in_threadpool(self._batch, person)
-        values["panel"] = await run_in_threadpool(panel, self.site.desk)
+        values["panel"] = await run_in_threadpool(panel, self.site)
         return self.site.render("grid.html", person=person, **values)
 
     async def batch(self, request: Request) -> HTMLResponse:

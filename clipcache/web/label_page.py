@@ -39,7 +39,7 @@ class LabelPage:
         person = self.site.person(request)
         await run_in_threadpool(self.site.desk.keep, person, HELD)
         values = await run_in_threadpool(self._hand, person)
-        values["panel"] = await run_in_threadpool(panel, self.site.desk)
+        values["panel"] = await run_in_threadpool(panel, self.site)
         return self.site.render("label.html", person=person, **values)
 
     async def deck(self, request: Request) -> HTMLResponse:

@@ -4,10 +4,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan, sqrt
 
-from clipcache.desk import Desk, Status
+from clipcache.desk import Status
 from clipcache.labels import Round
 from clipcache.web.chart import Chart, chart
-from clipcache.web.site import percent
+from clipcache.web.site import Site, percent
 
 RAREST = 6
 """Classes with few labels that are named."""
@@ -43,17 +43,18 @@ class Panel:
     rarest: tuple[Measure, ...]
     preparing: bool
     problem: str | None
+    """What keeps rounds from being prepared, or images from being shown."""
     lacking: int
     """People who have yet to join in before labels count."""
     disputes: int
     aside: int
 
 
-def panel(desk: Desk) -> Panel:
+def panel(site: Site) -> Panel:
     """Return how the run stands."""
-    status = desk.status()
+    status = site.desk.status()
     given, wanted = status.held_out
-    measured_on = len(desk.run.measured()[0])
+    measured_on = len(site.desk.run.measured()[0])
     return Panel(
         labels=f"{status.labels:,}",
         round=status.rounds[-1].round + 1 if status.rounds else 0,
@@ -65,7 +66,7 @@ def panel(desk: Desk) -> Panel:
         measures=tuple(_measures(status)),
         rarest=tuple(Measure(c.name, f"{c.images:,}") for c in status.counts[:RAREST]),
         preparing=status.preparing,
-        problem=status.problem,
+        problem=status.problem or site.photos.problem,
         lacking=status.lacking,
         disputes=status.disputes,
         aside=status.put_aside,

@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from clipcache.errors import ImageError
+from clipcache.errors import ImageError, SourceError
 from clipcache.web.forms import whole
 from clipcache.web.site import Site
 
@@ -38,6 +38,8 @@ class Pictures:
                 made = await to_thread.run_sync(self.site.photos.jpeg, row, side, limiter=limiter)
             except ImageError as error:
                 raise HTTPException(404, str(error)) from error
+            except SourceError as error:  # all images, for now; the panel says so, too
+                raise HTTPException(503, str(error)) from error
             # Addresses hold what tells runs apart, so that no other run's image is shown.
             kept = {"Cache-Control": f"private, max-age={HOUR}"}
             return Response(made, media_type="image/jpeg", headers=kept)

@@ -32,7 +32,7 @@ class SecondLook:
         """Return the images on which people differ, with what each of them said."""
         person = self.site.person(request)
         disputes = await run_in_threadpool(self.site.desk.disputes)
-        shown = await run_in_threadpool(panel, self.site.desk)
+        shown = await run_in_threadpool(panel, self.site)
         return self.site.render(
             "disputes.html",
             person=person,
@@ -49,7 +49,7 @@ class SecondLook:
         """Return the images that were put aside."""
         person = self.site.person(request)
         cards = await run_in_threadpool(self.site.desk.put_aside)
-        shown = await run_in_threadpool(panel, self.site.desk)
+        shown = await run_in_threadpool(panel, self.site)
         return self.site.render("aside.html", person=person, panel=shown, cards=cards)
 
     async def settle(self, request: Request) -> HTMLResponse:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from clipcache.cache import CacheWriter, EmbeddingCache
-from clipcache.cache import writer as writer_module
+from clipcache.cache import storage as storage_module
 from clipcache.cache.layout import LISTING, PARTS, RESULT
 from clipcache.cache.store import DurableStore
 from clipcache.durable import write_file
@@ -69,7 +69,7 @@ def killed_after(writes: int, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[
         patch.setattr(DurableStore, "set", set_)
         patch.setattr(DurableStore, "delete", delete)
         patch.setattr(DurableStore, "delete_dir", delete_dir)
-        patch.setattr(writer_module, "write_file", write)
+        patch.setattr(storage_module, "write_file", write)
         patch.setattr(Path, "unlink", unlink)
         yield changed
 

@@ -71,7 +71,7 @@ def test_options_arrive_as_they_were_given(cli: Cli, run: Path, tmp_path: Path) 
     ):
         clipcache.main(arguments, standalone_mode=False)
     opened, images, out, options = called.call_args.args
-    assert (opened.folder, images, out) == (run, Path("i"), Path("o"))
+    assert (opened.folder, images, out) == (run, "i", Path("o"))
     how = TuneOptions(Tune("lora", 4), 3, 5, 0.1, 0.5, 7, 9)
     assert options == FinetuneOptions(how, "w.pt", "cpu")
     assert called.call_args.kwargs["cache"] == Path("c")

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from clipcache.people import images_place
 from clipcache.run import Run
 from tests.pictures import draw
 from tests.unlabelled import write_unlabelled
@@ -79,6 +80,14 @@ def test_a_run_can_be_begun_without_a_page(pool: Path) -> None:
     facts = json.loads(done.stdout)
     assert facts["classes"][-1] == "hat"
     assert len(facts["classes"]) == 9
+
+
+def test_where_images_are_is_known_to_who_shows_them(pool: Path) -> None:
+    begin = ("run", "--cache", "c.zarr", "--only-begin")
+    assert "nothing is at" in refused(pool, *begin, "--images", "no")
+    assert not (pool / "run").exists()
+    subprocess.run([*LABEL, *begin, "--images", "images"], cwd=pool, timeout=120, check=True)
+    assert images_place(pool / "run") == pool / "images"
 
 
 def test_bad_calls_get_one_line(pool: Path) -> None:

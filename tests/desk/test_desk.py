@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from threadpoolctl import threadpool_limits
 
 from clipcache.arrays import RowIds
 from clipcache.desk import Desk
@@ -15,6 +16,7 @@ from clipcache.errors import RunError
 from clipcache.labels import EXCLUDED, LABEL_STUDIO, SKIPPED
 from clipcache.run import Run
 from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
+from tests.test_threads import blas_threads
 from tests.unlabelled import truth, write_unlabelled
 
 TRUTH = truth()
@@ -481,3 +483,14 @@ def test_looking_without_answering_closes_no_rounds(sit: Sit) -> None:
     told = [(r.labels, r.seen) for r in desk.run.store.rounds()]
     assert told
     assert len(set(told)) == len(told)
+
+
+def test_matrix_libraries_keep_to_one_thread_while_people_label(sit: Sit) -> None:
+    with threadpool_limits(2):
+        before = blas_threads()
+        desk = sit()
+        assert blas_threads() == 1
+        rows_in(desk, "ada")
+        assert blas_threads() == 1
+        desk.close()
+        assert blas_threads() == before

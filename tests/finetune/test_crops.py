@@ -4,14 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from clipcache.encoders._view import View
 from clipcache.errors import ImageError
 from clipcache.finetune.crops import SMALLEST, Album, RandomCrops, _part
 from clipcache.images.folder import Folder
 from clipcache.photos import Photos
 from tests.pictures import draw, folder
-
-VIEW = View(8, 8, "shortest", "bicubic", (0.5, 0.4, 0.3), (0.2, 0.25, 0.3))
 
 
 @pytest.mark.parametrize("size", [(60, 60), (200, 31), (17, 90)])
@@ -28,14 +25,14 @@ def test_a_part_lies_in_the_image_and_is_not_too_small(size: tuple[int, int]) ->
 
 def test_pixels_are_those_of_the_image() -> None:
     red = Image.new("RGB", (50, 40), (255, 0, 7))
-    pixels = RandomCrops(VIEW)(red, np.random.default_rng(0))
+    pixels = RandomCrops(8, "bicubic")(red, np.random.default_rng(0))
     assert (pixels.shape, pixels.dtype) == ((3, 8, 8), np.uint8)
     np.testing.assert_array_equal(pixels, np.reshape([255, 0, 7], (3, 1, 1)) + np.zeros((3, 8, 8)))
 
 
 def test_parts_differ_and_half_of_them_are_mirrored() -> None:
     ramp = Image.linear_gradient("L").rotate(90).convert("RGB")  # darker to one side
-    crops = RandomCrops(VIEW)
+    crops = RandomCrops(8, "bicubic")
     found = [crops(ramp, np.random.default_rng(seed)) for seed in range(200)]
     rising = np.mean([pixels[0, 4, 0] < pixels[0, 4, -1] for pixels in found])
     assert 0.4 < rising < 0.6

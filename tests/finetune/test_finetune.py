@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.classifier.lesson import Lesson
+from clipcache.embed import EmbedOptions, embed
 from clipcache.encoder_of import encoder_of
 from clipcache.encoders.base import Identity
 from clipcache.encoders.openclip import OpenClip
@@ -26,12 +27,16 @@ from clipcache.finetune.finetune import FinetuneOptions, finetune
 from clipcache.finetune.relisted import Relisted
 from clipcache.finetune.tower import Tune
 from clipcache.finetune.tune import TuneOptions
+from clipcache.images.folder import Folder
+from clipcache.images.source import SourceOptions, open_source
 from clipcache.people import open_run
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
 from tests.finetune.conftest import Labelled
+from tests.images.test_parquet import written
 from tests.labelled_run import tell_truth
 from tests.pictures import folder
+from tests.real_encoder import tiny
 from tests.synthetic import write_cache
 
 QUICK = FinetuneOptions(TuneOptions(epochs=1, batch_size=8, alpha=1.0), device="cpu")
@@ -131,7 +136,7 @@ def test_what_was_held_out_stays_held_out(tmp_path: Path, labelled: Labelled) ->
     cache = labelled.run.cache.path
     run = open_run(tmp_path / "held", cache, asks="all", held_out=3, init="random:6")
     tell_truth(run, run.propose())
-    source = Relisted.of(run, labelled.photos)
+    source = Relisted.of(run, Folder(labelled.photos))
     splits = {item.key: item.split for item in source}
     keys = run.cache.keys()
     assert len(run.held_out) == 3
@@ -155,6 +160,36 @@ def test_images_that_are_gone_are_counted(labelled: Labelled, tmp_path: Path) ->
     assert summary.embedded.failed == 1
     with pytest.raises(RunError, match=r"none of the .* labelled images can be used.*--images"):
         finetune(labelled.run, tmp_path, tmp_path / "t.safetensors", QUICK)
+
+
+def test_images_may_come_from_any_source(tmp_path: Path) -> None:
+    """The same ones in a .parquet train the same network, and make the same vectors."""
+    root = folder(tmp_path / "photos", {"coat": 12, "hat": 12})
+    files = sorted(root.rglob("*.png"))
+    names = [file.parent.name for file in files]
+    path = written(tmp_path / "train.parquet", [f.read_bytes() for f in files], label=names)
+    made = []
+    for source, options in (
+        (root, SourceOptions(split="random:0.3")),
+        (path, SourceOptions(split="random:0.3", label_column="label")),
+    ):
+        cache = tmp_path / f"{source.name}.zarr"
+        embed(open_source(source, options), tiny(), cache, EmbedOptions())
+        opened = EmbeddingCache.open(cache)
+        replayed = RunConfig("random", "linear", init="random:12", rounds=0)
+        run = Run.begin(tmp_path / f"{source.name} run", replayed, opened)
+        tell_truth(run, run.propose())
+        tuned = tmp_path / f"{source.name} tuned.zarr"
+        summary = finetune(run, source, tmp_path / "t.safetensors", QUICK, cache=tuned)
+        assert (summary.skipped, summary.test) == (0, len(run.test))
+        assert summary.embedded
+        assert (summary.embedded.images, summary.embedded.failed) == (24, 0)
+        assert EmbeddingCache.open(tuned).keys().tolist() == opened.keys().tolist()
+        made.append(EmbeddingCache.open(tuned).identity.weights)
+        assert made[-1] != opened.identity.weights
+        again = finetune(run, None, tmp_path / "t.safetensors", QUICK)
+        assert again.labels == summary.labels
+        run.store.close()
 
 
 def test_vectors_made_elsewhere_are_refused(tmp_path: Path) -> None:

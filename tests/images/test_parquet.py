@@ -145,6 +145,28 @@ def test_splits_by_folder(tmp_path: Path) -> None:
     assert found == {"test/0.parquet/0": "test", "train/0.parquet/0": "pool"}
 
 
+def test_splits_by_the_names_of_files(tmp_path: Path) -> None:
+    """Datasets of Hugging Face have all splits in one folder."""
+    words = {"train": "pool", "test": "test", "validation": "test"}
+    for word in words:
+        written(tmp_path / "data" / f"{word}-00000-of-00012-0a1b.parquet", IMAGES[:1])
+    written(tmp_path / "test" / "part-00001-of-00002.parquet", IMAGES[:1])
+    written(tmp_path / "plain.parquet", IMAGES[:1])
+    found = {item.key: item.split for item in ParquetImages(tmp_path, split_folders=True)}
+    assert found == {
+        **{f"data/{w}-00000-of-00012-0a1b.parquet/0": split for w, split in words.items()},
+        "test/part-00001-of-00002.parquet/0": "test",
+        "plain.parquet/0": "pool",
+    }
+    assert {item.split for item in ParquetImages(tmp_path)} == {"pool"}, "only where asked"
+    alone = tmp_path / "data" / "test-00000-of-00012-0a1b.parquet"
+    assert [item.split for item in ParquetImages(alone, split_folders=True)] == ["test"]
+    other = written(tmp_path / "dev-00000-of-00001.parquet", IMAGES[:1])
+    assert "of the unknown split 'dev': expected train" in fault(
+        ParquetImages(other, split_folders=True)
+    )
+
+
 def test_columns_that_do_not_fit(tmp_path: Path) -> None:
     floats = pa.array([0.5])
     path = written(tmp_path / "a.parquet", [b"x"], f=floats, s=pa.array(["dev"]))
@@ -159,6 +181,30 @@ def test_columns_that_do_not_fit(tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=said):
             list(source)
         fault(source)
+
+
+def test_the_column_of_images_is_found(tmp_path: Path) -> None:
+    """By what it holds, as in datasets that call it img; of several by what it is called."""
+    bytes_of, path = pa.array([{"bytes": b"x", "path": "1.jpg"}], HF), tmp_path / "a.parquet"
+    plain, digest = pa.array([b"y"]), pa.array([b"0123"], pa.binary(4))
+    for columns, wanted in (
+        ({"id": [1], "img": bytes_of, "digest": digest}, b"x"),
+        ({"image": ["1.jpg"], "jpg": plain}, b"y"),
+        ({"mask": plain, "image": bytes_of}, b"x"),
+    ):
+        pq.write_table(pa.table(columns), path)
+        assert ParquetImages(path).read("a.parquet/0") == wanted
+        assert list(ParquetImages(path)) == [Item("a.parquet/0")]
+    assert ParquetImages(path, "mask").read("a.parquet/0") == b"y"
+    for columns, said in (
+        (
+            {"before": plain, "after": bytes_of},
+            "columns of bytes: before, after; call the one with",
+        ),
+        ({"path": ["1.jpg"]}, "no column with the bytes of images; there are: path"),
+    ):
+        pq.write_table(pa.table(columns), path)
+        assert said in fault(ParquetImages(path))
 
 
 def test_no_parquet(tmp_path: Path) -> None:

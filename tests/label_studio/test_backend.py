@@ -16,7 +16,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from clipcache.desk.suggestions import Suggester
-from clipcache.errors import ImageError
+from clipcache.errors import ImageError, SourceError
 from clipcache.images.folder import Folder
 from clipcache.label_studio import backend as room
 from clipcache.label_studio.backend import HEADER, SIDE, USER, Secrets, make_backend, origins_of
@@ -224,6 +224,27 @@ def test_an_image_that_cannot_be_shown(run: Run, backend: TestClient) -> None:
     address = address_of("http://testserver", run.folder)
     for row in (4, 6, 10**6):
         assert backend.get(address(row, "")).status_code == 404
+
+
+def test_a_source_that_fails_is_told_once(run: Run) -> None:
+    """A page of a project asks for many images; the reason is the same for all of them."""
+
+    class Bucket:
+        def read(self, key: str) -> bytes:
+            if key == "000007.jpg":
+                raise ImageError("file not found")
+            raise SourceError("the credentials have expired: renew them")
+
+    said: list[str] = []
+    photos = Photos(Bucket(), run.cache.keys().tolist())
+    app = make_backend(
+        run, photos, Suggester(run), hint=lambda _: None, origins=[ORIGIN], say=said.append
+    )
+    client, address = TestClient(app), address_of("http://testserver", run.folder)
+    for row, told in ((5, 1), (6, 1), (7, 1), (8, 2)):
+        answer = client.get(address(row, ""))
+        assert answer.status_code == (404 if row == 7 else 503)
+        assert said == ["the credentials have expired: renew them"] * told
 
 
 class Slow:

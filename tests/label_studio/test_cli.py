@@ -18,6 +18,8 @@ from clipcache.label_studio import pull, push, serving, sync
 from clipcache.label_studio.pull import Pulled
 from clipcache.label_studio.push import Pushed
 from clipcache.label_studio.sync import Synced, watch
+from clipcache.people import images_place
+from tests.images.test_tar import packed
 from tests.label_studio.conftest import free_port
 from tests.label_studio.runs import CONFIG, begin
 
@@ -148,6 +150,18 @@ def test_a_backend_on_every_address_is_told_which_one_is_meant(
     assert "--public-url" in error
     address, _ = backend("--host", host, "--public-url", "https://h.example/x")
     assert address == "https://h.example/x"
+
+
+def test_a_backend_shows_images_of_any_source(
+    backend: Callable[..., tuple[Any, str]], tmp_path: Path
+) -> None:
+    files = {"000005.jpg": b"five"}
+    for source in (packed(tmp_path / "photos.tar", files), "s3://bucket/photos.tar"):
+        _, said = backend("--images", source)
+        assert "error" not in said
+        assert images_place(tmp_path / "run") == source
+    _, said = backend("--images", tmp_path / "no.tar")
+    assert "nothing is at" in said
 
 
 def test_usage(cli: Cli, folder: Path) -> None:

@@ -15,9 +15,10 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from clipcache.desk import Desk
+from clipcache.errors import SourceError
 from clipcache.images.folder import Folder
 from clipcache.labels import EXCLUDED, SKIPPED, WITHDRAWN
-from clipcache.photos import Photos
+from clipcache.photos import Photos, Readable
 from clipcache.review import Doubt
 from clipcache.run import Run
 from clipcache.web import find_page
@@ -53,10 +54,11 @@ class Visitor(TestClient):
 class Office:
     """A run with its desk, and people who visit it."""
 
-    def __init__(self, run: Run, images: Path) -> None:
+    def __init__(self, run: Run, images: Path | Readable) -> None:
         self.run = run
         self.desk = Desk(run)
-        photos = Photos(Folder(images), run.cache.keys())
+        source = Folder(images) if isinstance(images, Path) else images
+        photos = Photos(source, run.cache.keys())
         hosts = hosts_of("127.0.0.1")
         self.app = make_app(self.desk, photos, token=TOKEN, hosts=hosts, title='my "run" <b>')
 
@@ -531,6 +533,32 @@ def test_an_image_that_cannot_be_shown_says_why(run: Run, tmp_path: Path) -> Non
     assert (answer.status_code, answer.text) == (404, "file not found")
     assert anna.get("/images/1000/256").status_code == 404
     assert anna.get("/images/1/257").status_code == 404
+    office.desk.close()
+
+
+def test_a_source_that_fails_is_told_beside_the_images(run: Run, pool: Path) -> None:
+    """As credentials that expire: the image may be fine, and the next one is not, either."""
+
+    why = "the credentials for s3://photos have expired: renew them"
+
+    class Bucket:
+        expired = True
+
+        def read(self, key: str) -> bytes:
+            if self.expired:
+                raise SourceError(why)
+            return (pool / "images" / key).read_bytes()
+
+    bucket = Bucket()
+    office = Office(run, bucket)
+    anna = office.visitor()
+    for _ in range(2):
+        answer = anna.get("/images/5/256")
+        assert (answer.status_code, answer.text) == (503, why)
+    assert [element.text for element in anna.page("/panel").with_class("fault")] == [why]
+    bucket.expired = False
+    assert anna.get("/images/5/256").status_code == 200
+    assert not anna.page("/panel").with_class("fault")
     office.desk.close()
 
 

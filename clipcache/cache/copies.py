@@ -1,0 +1,82 @@
+"""Copies of caches that lie in buckets: a round reads the pool again and again, from a disk.
+
+A copy is brought up to date whenever its cache is opened. Only objects whose tags have changed are
+fetched, and those of a cache that is being written are fetched anew until nothing changes, or else
+its seals tell.
+"""
+
+import hashlib
+import json
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from filelock import FileLock
+from platformdirs import user_cache_path
+
+from clipcache.cache.storage import META
+from clipcache.durable import write_file
+from clipcache.objects import Objects
+
+TAGS = ".tags.json"
+"""What the copy holds, by the tags that the objects had."""
+THREADS = 16
+TOGETHER = 512
+"""Objects that are fetched before the tags are written; a kill costs as many."""
+TRIES = 3
+"""How often a cache that changes meanwhile is fetched."""
+
+
+def copy_of(url: str) -> Path | None:
+    """Return the folder with an up-to-date copy of a cache in a bucket; None where there is none.
+
+    It lies in the user's cache folder, which XDG_CACHE_HOME may move, and may be deleted at any
+    time. Raises SourceError where the bucket cannot be read.
+    """
+    try:  # before anything is fetched: a prefix may hold terabytes that are no cache
+        Objects(url).head(META)
+    except FileNotFoundError:
+        return None
+    name = hashlib.sha256(url.encode()).hexdigest()[:16]
+    folder = user_cache_path("clipcache") / "copies" / name
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / ".lock"):
+        objects = Objects(url)
+        for _ in range(TRIES):
+            if not _update(folder, objects):
+                break
+    return folder
+
+
+def _update(folder: Path, objects: Objects) -> bool:
+    """Fetch what is new, delete what is gone; return whether there was anything."""
+    tags = folder / TAGS
+    have: dict[str, str] = json.loads(tags.read_bytes()) if tags.exists() else {}
+    want = {found.key: found.tag for found in objects.list() if not found.key.startswith(".")}
+    changed = [key for key, tag in want.items() if have.get(key) != tag]
+    gone = have.keys() - want.keys()
+    if not changed and not gone:
+        return False
+    kept = {key: tag for key, tag in have.items() if want.get(key) == tag}
+    write_file(tags, json.dumps(kept).encode())  # a kill must not leave tags of what is half there
+    for key in gone:
+        (folder / key).unlink(missing_ok=True)
+    with ThreadPoolExecutor(THREADS) as threads:
+        for start in range(0, len(changed), TOGETHER):
+            part = changed[start : start + TOGETHER]
+            there = list(threads.map(lambda key: _fetch(folder, objects, key), part))
+            kept |= {key: want[key] for key, found in zip(part, there, strict=True) if found}
+            write_file(tags, json.dumps(kept).encode())
+    return True
+
+
+def _fetch(folder: Path, objects: Objects, key: str) -> bool:
+    """Copy an object; False where it is gone meanwhile, as when it is written anew."""
+    path = folder / key
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        data = objects.get(key)
+    except FileNotFoundError:
+        path.unlink(missing_ok=True)
+        return False
+    write_file(path, data)
+    return True

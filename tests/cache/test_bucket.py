@@ -1,0 +1,277 @@
+"""Caches in a bucket: the same bytes, one writer, and copies that are brought up to date."""
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from clipcache.cache import CacheWriter, EmbeddingCache
+from clipcache.cache import lease as lease_module
+from clipcache.cache.bucket import Bucket
+from clipcache.cache.lease import Lease
+from clipcache.cache.locks import Share
+from clipcache.embed import EmbedOptions, EmbedSummary, embed
+from clipcache.engines.processes import Processes
+from clipcache.errors import CacheError, CacheLockedError, CacheMissingError, SourceError
+from clipcache.images.folder import Folder
+from clipcache.images.split import RandomSplit
+from clipcache.loop import replay
+from clipcache.objects import Objects
+from clipcache.run import Run
+from clipcache.run_config import RunConfig
+from tests.buckets import make_bucket, s3_server
+from tests.pictures import folder, save, tree
+from tests.real_encoder import tiny
+from tests.toy_cache import CHUNK_ROWS, IDENTITY
+
+OPTIONS = EmbedOptions(batch_size=5, workers=2, chunk_rows=8)
+URL = "s3://bucket/caches/c.zarr"
+NOBODY = 2**22 + 1
+"""The id of no process: Linux gives out none so high."""
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Objects]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    with s3_server(monkeypatch) as address:
+        make_bucket(address, "bucket")
+        yield Objects(URL)
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return folder(tmp_path / "photos", {"coat": 20, "hat": 17})
+
+
+def run(photos: Path, path: Path | str, **how: object) -> EmbedSummary:
+    return embed(Folder(photos), tiny(), path, OPTIONS, **how)  # type: ignore[arg-type]
+
+
+def copied(url: str = URL) -> dict[str, bytes]:
+    """What is in the bucket, as a reader finds it on its disk."""
+    found = tree(EmbeddingCache.open(url).folder)
+    found.pop(".tags.json")
+    return found
+
+
+def test_a_bucket_holds_what_a_folder_would(bucket: Objects, photos: Path, tmp_path: Path) -> None:
+    assert run(photos, URL).processed == 37
+    run(photos, tmp_path / "w")
+    assert copied() == tree(tmp_path / "w")
+    assert {found.key for found in bucket.list()} == copied().keys(), "no lock is left"
+    assert run(photos, URL).processed == 0
+    save(photos / "coat" / "003.png", 99)
+    save(photos / "zebra.png", 98)
+    for path in (URL, tmp_path / "w"):
+        assert run(photos, path).processed == 2
+    assert copied() == tree(tmp_path / "w")
+
+
+def test_processes_and_shares_write_to_it(bucket: Objects, photos: Path, tmp_path: Path) -> None:
+    run(photos, tmp_path / "w")
+    run(photos, URL, engine=Processes(tiny, 2))
+    assert copied() == tree(tmp_path / "w")
+
+
+def test_a_copy_fetches_only_what_has_changed(
+    bucket: Objects, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(photos, URL)
+    before = EmbeddingCache.open(URL).embeddings()
+    fetched: list[str] = []
+    real = Objects.get
+
+    def get(self: Objects, key: str) -> bytes:
+        fetched.append(key)
+        return real(self, key)
+
+    monkeypatch.setattr(Objects, "get", get)
+    np.testing.assert_array_equal(EmbeddingCache.open(URL).embeddings(), before)
+    assert not fetched
+    save(photos / "coat" / "003.png", 99)
+    run(photos, URL)
+    fetched.clear()
+    after = EmbeddingCache.open(Path(URL)).embeddings()  # as the command line has it
+    assert (after != before).any(axis=1).nonzero()[0].tolist() == [3]
+    assert 0 < len(fetched) <= 6
+    assert all(key.endswith("c/0/0") or key.endswith("c/0") for key in fetched), "of one chunk"
+
+
+KILLED = """
+import sys
+from pathlib import Path
+from clipcache.embed import EmbedOptions, embed
+from clipcache.images.folder import Folder
+from clipcache.images.split import RandomSplit
+from tests.real_encoder import tiny
+options = EmbedOptions(batch_size=5, workers=1, chunk_rows=8)
+tell = lambda done, failed, total: print(done, flush=True)
+embed(Folder(Path(sys.argv[1])), tiny(), sys.argv[2], options, tell)
+"""
+
+
+def test_a_killed_run_goes_on_at_once(bucket: Objects, photos: Path, tmp_path: Path) -> None:
+    with subprocess.Popen(
+        [sys.executable, "-c", KILLED, str(photos), URL],
+        stdout=subprocess.PIPE,
+        text=True,
+        cwd=Path(__file__).parents[2],
+    ) as process:
+        assert process.stdout is not None
+        while int(process.stdout.readline()) < 20:
+            pass
+        with pytest.raises(CacheLockedError, match=rf"\(process {process.pid} on "):
+            run(photos, URL)
+        process.kill()
+    assert ".lock" in Bucket(URL).files(".lock")
+    summary = run(photos, URL)
+    assert 0 < summary.processed < 37
+    run(photos, tmp_path / "w")
+    assert copied() == tree(tmp_path / "w")
+
+
+def lock(bucket: Objects, **changes: object) -> None:
+    """Put the lock of somebody else."""
+    holder = {
+        "host": "elsewhere",
+        "machine": "elsewhere",
+        "pid": 1,
+        "lease": "x",
+        "turn": "x",
+        **changes,
+    }
+    bucket.put(".lock", json.dumps(holder).encode())
+
+
+def opens(share: Share | None = None) -> bool:
+    how = {} if share is None else {"share": share}
+    try:
+        with CacheWriter.open(URL, IDENTITY, chunk_rows=CHUNK_ROWS, **how):
+            return True
+    except CacheLockedError:
+        return False
+
+
+def test_who_is_dead_is_not_waited_for(bucket: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock(bucket)
+    assert not opens(), "it may live on another machine"
+    monkeypatch.setattr(Lease, "_now", lambda self: time.time() + lease_module.DEAD + 10)
+    assert opens(), "not heard of for long"
+
+
+def test_a_dead_process_of_this_machine_is_not_waited_for(bucket: Objects) -> None:
+    mine = Lease(bucket, ".lock")
+    assert mine.take()
+    machine = json.loads(bucket.get(".lock"))["machine"]
+    mine.free()
+    lock(bucket, machine=machine, pid=NOBODY)
+    assert opens()
+    assert opens(Share(0, 2))
+
+
+def test_a_holder_says_that_it_is_there(bucket: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease_module, "RENEWED", 0.05)
+    with CacheWriter.open(URL, IDENTITY, chunk_rows=CHUNK_ROWS):
+        tags = set()
+        ends = time.monotonic() + 30
+        while len(tags) < 3:
+            tags.add(bucket.head(".lock").tag)
+            assert time.monotonic() < ends
+        assert not opens()
+    assert opens()
+
+
+def test_the_clock_of_this_machine_does_not_matter(
+    bucket: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lock(bucket)
+    monkeypatch.setattr(time, "time", lambda: 4e9)
+    assert not opens()
+
+
+def test_who_has_lost_the_lock_writes_no_more(
+    bucket: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "RENEWED", 0.05)
+    with CacheWriter.open(URL, IDENTITY, chunk_rows=CHUNK_ROWS) as writer:
+        writer.grow(3)
+        lock(bucket)  # as another who took this process for dead
+        time.sleep(1)
+        with pytest.raises(CacheLockedError, match="could not renew its lock"):
+            writer.grow(6)
+    assert json.loads(bucket.get(".lock"))["host"] == "elsewhere", "and leaves the other's alone"
+
+
+def test_a_run_ends_where_its_lock_is_lost(
+    bucket: Objects, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "RENEWED", 0.05)
+    looked_at: list[int] = []
+
+    def progress(done: int, failed: int, total: int) -> None:
+        looked_at.append(done)
+        if done == 5:
+            lock(bucket)
+            time.sleep(1)
+
+    with pytest.raises(CacheLockedError, match="could not renew its lock"):
+        run(photos, URL, progress=progress)
+    assert looked_at[-1] == 5
+
+
+def test_a_lock_that_came_with_a_copied_folder_is_nobodys(bucket: Objects) -> None:
+    bucket.put(".lock", b"")
+    assert opens()
+
+
+def test_nothing_is_fetched_of_what_is_no_cache(
+    bucket: Objects, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bucket.put("photo.jpg", b"large")
+    monkeypatch.setattr(Objects, "get", lambda self, key: pytest.fail(f"{key} was fetched"))
+    with pytest.raises(CacheMissingError, match=f"no cache at {URL}"):
+        EmbeddingCache.open(URL)
+
+
+def test_google_cloud_storage_is_refused(photos: Path) -> None:
+    with pytest.raises(CacheError, match="cannot be written to Google Cloud Storage"):
+        run(photos, "gs://bucket/c.zarr")
+
+
+def test_what_is_no_cache_is_refused(bucket: Objects, photos: Path) -> None:
+    with pytest.raises(CacheMissingError, match=f"no cache at {URL}"):
+        EmbeddingCache.open(URL)
+    bucket.put("notes.txt", b"mine")
+    with pytest.raises(CacheError, match=r"has other things in it \(notes.txt, ...\), not a cache"):
+        run(photos, URL)
+
+
+def test_a_server_that_goes_away_costs_one_line(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    with s3_server(monkeypatch) as address:
+        make_bucket(address, "bucket")
+        run(photos, URL)
+        EmbeddingCache.open(URL)
+    with pytest.raises(SourceError, match="cannot be reached, or the connection broke"):
+        EmbeddingCache.open(URL)
+
+
+def test_a_run_goes_on_with_a_cache_in_a_bucket(
+    bucket: Objects, photos: Path, tmp_path: Path
+) -> None:
+    embed(RandomSplit(Folder(photos), 0.3), tiny(), URL, OPTIONS)
+    config = RunConfig(strategy="margin", head="linear", batch=5, rounds=2, init="random:4")
+    begun = Run.begin(tmp_path / "run", config, EmbeddingCache.open(URL))
+    begun.store.close()
+    stored = json.loads((tmp_path / "run" / "run.json").read_text())
+    assert stored["cache"] == URL
+    again = Run.open(tmp_path / "run")
+    assert len(replay(again)) == 3
+    again.store.close()

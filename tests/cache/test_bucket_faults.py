@@ -1,0 +1,161 @@
+"""What becomes of a cache in a bucket when the cloud drops connections or refuses in the middle."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+from clipcache import clouds
+from clipcache.cache import EmbeddingCache
+from clipcache.embed import EmbedOptions, EmbedSummary, embed
+from clipcache.errors import SourceError
+from clipcache.images.folder import Folder
+from tests.buckets import make_bucket, s3_server
+from tests.pictures import folder, tree
+from tests.real_encoder import tiny
+
+URL = "s3://bucket/c.zarr"
+OPTIONS = EmbedOptions(batch_size=5, workers=2, chunk_rows=8)
+EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
+
+Fault = Callable[[str, str], str]
+"""Called with the method and path of a request; returns "", "drop" or "expired"."""
+
+
+class Relay(BaseHTTPRequestHandler):
+    """Hands requests on to the real server, but for those that something happens to."""
+
+    protocol_version = "HTTP/1.1"
+    fault: Fault
+    behind: str
+
+    def do_PUT(self) -> None:
+        what = type(self).fault(self.command, self.path)
+        length = int(self.headers.get("Content-Length", 0))
+        if what == "drop":
+            self.rfile.read(length // 2)
+            self.close_connection = True
+            return
+        body = self.rfile.read(length)
+        if what == "expired":
+            self._answer(400, {}, EXPIRED)
+            return
+        kept = {k: v for k, v in self.headers.items() if k.lower() not in ("connection",)}
+        url = self.behind + self.path
+        done = httpx.request(self.command, url, headers=kept, content=body, trust_env=False)
+        head = {k: v for k, v in done.headers.items() if k.lower() not in HOP}
+        self._answer(done.status_code, head, done.content)
+
+    do_GET = do_HEAD = do_DELETE = do_POST = do_PUT
+
+    def _answer(self, status: int, headers: dict[str, str], body: bytes) -> None:
+        self.send_response(status)
+        size = headers.pop("content-length", str(len(body)))
+        for name, value in {**headers, "Content-Length": size}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+HOP = ("connection", "transfer-encoding", "server", "date", "content-encoding")
+
+
+@contextmanager
+def relay(behind: str, fault: Fault) -> Iterator[str]:
+    handler = type("Handler", (Relay,), {"behind": behind, "fault": staticmethod(fault)})
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        server.daemon_threads, server.block_on_close = True, False
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def real(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[str]:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    quick = clouds.RETRY | {"max_retries": 2}
+    monkeypatch.setattr(clouds, "RETRY", quick)
+    with s3_server(monkeypatch) as address:
+        make_bucket(address, "bucket")
+        yield address
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> Path:
+    return folder(tmp_path / "photos", {"coat": 20, "hat": 17})
+
+
+def run(photos: Path, path: Path | str) -> EmbedSummary:
+    return embed(Folder(photos), tiny(), path, OPTIONS)
+
+
+def copied() -> dict[str, bytes]:
+    found = tree(EmbeddingCache.open(URL).folder)
+    found.pop(".tags.json")
+    return found
+
+
+def vectors_of(chunk: int, method: str, path: str) -> bool:
+    return method == "PUT" and path.endswith(f"images/embedding/c/{chunk}/0")
+
+
+def test_a_dropped_connection_is_tried_again(
+    real: str, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    seen: list[str] = []
+
+    def fault(method: str, path: str) -> str:
+        if vectors_of(2, method, path):
+            seen.append(path)
+            return "drop" if len(seen) == 1 else ""
+        return ""
+
+    with relay(real, fault) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        assert run(photos, URL).processed == 37
+        assert len(seen) > 1
+        run(photos, tmp_path / "w")
+        assert copied() == tree(tmp_path / "w")
+
+
+@pytest.mark.parametrize(
+    ("fault", "told"),
+    [
+        ("drop", "S3 cannot be reached, or the connection broke"),
+        ("expired", "credentials for S3 are missing, wrong or expired"),
+    ],
+)
+def test_what_ends_a_run_in_the_middle_of_a_chunk_costs_that_chunk(
+    real: str, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, fault: str, told: str
+) -> None:
+    """From the third chunk's vectors on nothing goes through, not even giving back the lock."""
+    broken = threading.Event()
+    mended = threading.Event()
+
+    def faults(method: str, path: str) -> str:
+        if vectors_of(2, method, path):
+            broken.set()
+        return fault if broken.is_set() and not mended.is_set() else ""
+
+    with relay(real, faults) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with pytest.raises(SourceError, match=told) as caught:
+            run(photos, URL)
+        assert "\n" not in str(caught.value)
+        mended.set()
+        assert EmbeddingCache.open(URL).finished_rows("result").tolist() == [8, 8, 0, 0, 0]
+        assert run(photos, URL).processed == 21
+        run(photos, tmp_path / "w")
+        assert copied() == tree(tmp_path / "w")

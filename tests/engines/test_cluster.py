@@ -1,0 +1,215 @@
+"""Who gets which job, and what becomes of it, on machines that die at any moment."""
+
+import random
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clipcache.engines.cluster import DEATHS, Crew, room
+from clipcache.errors import CacheDamagedError, EngineError
+
+
+class Died(Exception):
+    """What Ray says of a worker that is no more."""
+
+
+class Lost(Exception):
+    """What Ray says of something that was done, but is no more."""
+
+
+class Failed(Exception):
+    """What Ray makes of an error in a worker."""
+
+    def __init__(self, cause: Exception) -> None:
+        self.cause = cause
+
+
+class Promise(NamedTuple):
+    worker: "Worker"
+    number: int
+    job: int | None
+
+
+@dataclass(eq=False)
+class Worker:
+    """A worker as its handle; `ready.remote()` promises None."""
+
+    ray: "FakeRay"
+    machine: int
+
+    @property
+    def ready(self) -> Any:
+        return SimpleNamespace(remote=lambda: self.ray.promise(self, None))
+
+
+@dataclass
+class FakeRay:
+    """As much of Ray as a crew asks for. What is promised is kept in any order."""
+
+    seed: int | None = None
+    """None keeps promises in the order in which they are asked for."""
+    machines: int = 1
+    fatal: dict[int, int] = field(default_factory=dict)
+    """Job -> how many workers it kills."""
+    deaf: int = 0
+    """How many workers die before they are ready."""
+    wrong: int = -1
+    """A job that raises."""
+
+    def __post_init__(self) -> None:
+        self.exceptions = SimpleNamespace(
+            RayActorError=Died, ObjectLostError=Lost, RayTaskError=Failed
+        )
+        self.rng = random.Random(self.seed)
+        self.dead: set[int] = set()
+        self.ended: set[Worker] = set()
+        self.made: list[Worker] = []
+        self.did: dict[int, Worker] = {}
+        self.count = 0
+
+    def new(self) -> Worker:
+        alive = [place for place in range(self.machines) if place not in self.dead]
+        # Most are on the last machine.
+        self.made.append(Worker(self, alive[min(len(self.made) % 7, len(alive) - 1)]))
+        return self.made[-1]
+
+    def promise(self, worker: Worker, job: int | None) -> Promise:
+        self.count += 1
+        return Promise(worker, self.count, job)
+
+    def wait(self, promises: list[Promise], timeout: float | None) -> tuple[list[Promise], None]:
+        if self.seed is None:
+            return [min(promises, key=lambda promise: promise.number)], None
+        found = self.rng.choice(promises)
+        if self._dies(found):  # which of its promises is heard of first is not said
+            found = self.rng.choice([one for one in promises if one.worker is found.worker])
+        return [found], None
+
+    def _dies(self, promise: Promise) -> bool:
+        job, worker = promise.job, promise.worker
+        if job is None or not self.fatal.get(job, 0) or worker in self.ended:
+            return False
+        self.fatal[job] -= 1
+        self.ended.add(worker)
+        return True
+
+    def get(self, promise: Promise) -> int | None:
+        worker, job = promise.worker, promise.job
+        if self._dies(promise) or worker.machine in self.dead or worker in self.ended:
+            raise Died if job is None else Lost
+        if job is None and self.deaf:
+            self.deaf -= 1
+            self.ended.add(worker)
+            raise Died
+        if job is not None and job == self.wrong:
+            raise Failed(CacheDamagedError("chunk 3 is gone"))
+        if job is not None:
+            self.did[job] = worker
+        return job
+
+    def kill(self, worker: Worker) -> None:
+        self.ended.add(worker)
+
+
+def done_by(
+    ray: FakeRay, jobs: int, workers: int, each: Callable[[], None] = lambda: None
+) -> tuple[Crew, list[int]]:
+    """Return a crew and what it has done; `each` is called after each job."""
+    crew, found = Crew(ray, ray.new), []
+    crew.hire(workers)
+    for job in crew.do(range(jobs), ray.promise):
+        found.append(job)
+        each()
+    return crew, found
+
+
+@given(st.integers(0, 2**32), st.integers(0, 30), st.integers(2, 4), st.integers(1, 12), st.data())
+def test_each_job_comes_back_once_whichever_machines_die(
+    seed: int, jobs: int, machines: int, workers: int, data: st.DataObject
+) -> None:
+    ray, turns = FakeRay(seed, machines), Counter[str]()
+    # A machine may take with it who is at a job that kills, so that more than these are too many.
+    lost = data.draw(st.dictionaries(st.integers(1, 30), st.integers(1, machines - 1), max_size=1))
+    ray.fatal = data.draw(st.dictionaries(st.integers(0, 30), st.just(1)))
+
+    def each() -> None:
+        turns["done"] += 1
+        if turns["done"] in lost:
+            ray.dead.add(lost[turns["done"]])
+
+    crew, found = done_by(ray, jobs, workers, each)
+    assert sorted(found) == list(range(jobs))
+    assert sorted(crew.do(range(jobs), ray.promise)) == list(range(jobs)), "the crew goes on"
+
+
+def test_no_job_goes_from_one_dead_worker_to_the_next() -> None:
+    ray = FakeRay(machines=2)  # one worker is on the first of them, and six on the second
+    found = done_by(ray, 5, 7, lambda: ray.dead.add(1))[1]
+    assert sorted(found) == list(range(5))
+
+
+def test_a_worker_gets_what_it_did_the_last_time() -> None:
+    ray = FakeRay()
+    crew, _ = done_by(ray, 20, 3)
+    before = dict(ray.did)
+    assert len(set(before.values())) == 3
+    assert sorted(crew.do(range(20), ray.promise)) == list(range(20))
+    assert ray.did == before
+    ray.dead.add(0)  # that is everybody
+    ray.machines = 2
+    assert sorted(crew.do(range(20), ray.promise)) == list(range(20))
+    assert {worker.machine for worker in ray.did.values()} == {1}
+
+
+def test_a_job_that_kills_again_and_again_is_given_up() -> None:
+    ray = FakeRay(fatal={4: DEATHS - 1})
+    assert sorted(done_by(ray, 9, 2)[1]) == list(range(9))
+    for seed in range(20):  # and not one that was beside it
+        with pytest.raises(EngineError, match="3 Ray workers ended at chunk 4"):
+            done_by(FakeRay(seed, fatal={4: DEATHS}), 9, 2)
+
+
+def test_workers_that_do_not_start_are_replaced_but_not_for_ever() -> None:
+    ray = FakeRay(deaf=DEATHS - 1, machines=2)
+    crew, found = done_by(ray, 5, 1)
+    assert sorted(found) == list(range(5))
+    ray.dead.add(1)
+    ray.deaf = DEATHS - 1
+    assert sorted(crew.do(range(5), ray.promise)) == list(range(5)), "these are not in a row"
+    with pytest.raises(EngineError, match="a Ray worker did not start"):
+        done_by(FakeRay(deaf=99), 5, 2)
+
+
+def test_what_a_worker_raises_is_raised_and_the_crew_goes_on() -> None:
+    ray = FakeRay(wrong=3)
+    crew = Crew(ray, ray.new)
+    crew.hire(2)
+    with pytest.raises(CacheDamagedError, match="chunk 3 is gone"):
+        list(crew.do(range(9), ray.promise))
+    ray.wrong = -1
+    assert sorted(crew.do(range(9), ray.promise)) == list(range(9))
+    crew.end()
+    assert ray.ended == set(ray.made)
+
+
+def test_no_worker_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    ray = FakeRay()
+    monkeypatch.setattr(ray, "wait", lambda promises, timeout: ([], None))
+    with pytest.raises(EngineError, match="no Ray worker came within 120 s"):
+        done_by(ray, 5, 2)
+
+
+def test_room_is_what_each_worker_gets() -> None:
+    def there(**resources: float) -> Any:
+        return SimpleNamespace(cluster_resources=lambda: resources)
+
+    assert room(there(CPU=7.0), cpus=2) == 3
+    assert room(there(CPU=8.0, GPU=3.0), cpus=1, gpus=1) == 3
+    assert room(there(CPU=2.0, GPU=3.0), cpus=1, gpus=0.5) == 2
+    assert room(there(CPU=0.0), cpus=1) == 1
