@@ -143,7 +143,8 @@ def person(
     """Somebody new at their first image; nothing is ever to complain in their browser."""
     somebody = Person(browser, server, request.node.name.split("[")[0])
     network(somebody)  # a test that failed may have left it down
-    browser.get(f"{server.base}/welcome")
+    # A page that leads nowhere: /welcome goes on to the images, which are then refused one by one.
+    browser.get(f"{server.base}/static/icon.svg")
     browser.delete_all_cookies()
     browser.get_log("browser")  # type: ignore[no-untyped-call]
     somebody.open()
