@@ -43,8 +43,8 @@ CREDENTIALS = {
 }
 """Where credentials are looked for, for messages."""
 
-CLIENT = {"connect_timeout": "5s", "timeout": "300s"}
-"""The second is for a whole answer, which may be a group of rows of a gigabyte."""
+TIMEOUT = "300s"
+"""For a whole answer, which may be a group of rows of a gigabyte."""
 RETRY = {
     "max_retries": 4,
     "retry_timeout": timedelta(seconds=60),
@@ -95,11 +95,11 @@ def is_object_url(text: str) -> bool:
     return bool(mark) and scheme.lower() in CLOUDS
 
 
-def open_store(url: str) -> Any:
+def open_store(url: str, *, timeout: str = TIMEOUT) -> Any:
     """Return obstore's store of the bucket in `url`, rooted at the prefix that the URL names.
 
-    Nothing is asked of the cloud yet. Raises SourceError where the URL names no bucket, or obstore
-    is not installed.
+    `timeout` is how long a whole answer may take, as in "15s". Nothing is asked of the cloud yet.
+    Raises SourceError where the URL names no bucket, or obstore is not installed.
     """
     scheme, bucket, prefix = _parted(url)
     need_obstore(url)
@@ -107,7 +107,9 @@ def open_store(url: str) -> Any:
     from obstore.exceptions import BaseError
 
     how: dict[str, Any] = {"prefix": prefix or None, "retry_config": RETRY}
-    how["client_options"] = CLIENT | ({"allow_http": True} if _plain_http() else {})
+    how["client_options"] = {"connect_timeout": "5s", "timeout": timeout}
+    if _plain_http():
+        how["client_options"]["allow_http"] = True
     try:
         if CLOUDS[scheme] == "S3":
             return stores.S3Store(bucket, **how, **_profile())
@@ -164,7 +166,8 @@ def _parted(url: str) -> tuple[str, str, str]:
 
 def _plain_http() -> bool:
     """Tell whether the environment names an endpoint without TLS, as test servers are."""
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT", "AZURE_ENDPOINT")
+    amazon = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT")
+    names = (*amazon, "AZURE_ENDPOINT", "GOOGLE_BASE_URL")
     return any(os.environ.get(name, "").startswith("http://") for name in names)
 
 

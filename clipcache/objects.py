@@ -6,10 +6,19 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from clipcache.clouds import about, need_obstore, open_store, refuse
+from clipcache.clouds import TIMEOUT, about, need_obstore, open_store, refuse, told
 
 PAGE = 1000
 """Objects listed by a request; no cloud gives more."""
+
+
+class Version(NamedTuple):
+    """Which bytes an object has: what a conditional put is about."""
+
+    tag: str
+    """Another one for other bytes."""
+    number: str | None
+    """What Google Cloud Storage goes by instead; its listings and most other clouds tell none."""
 
 
 class Found(NamedTuple):
@@ -19,8 +28,12 @@ class Found(NamedTuple):
     """Its path below the prefix."""
     size: int
     mtime_ns: int
-    tag: str
-    """Another one for other bytes."""
+    version: Version
+
+    @property
+    def tag(self) -> str:
+        """Another one for other bytes."""
+        return self.version.tag
 
 
 @dataclass(frozen=True)
@@ -28,9 +41,11 @@ class Objects:
     """What lies below a prefix. Any thread may use it; a copy connects anew."""
 
     url: str
+    timeout: str = TIMEOUT
+    """How long a whole answer may take, as in "15s"."""
 
     def __getstate__(self) -> dict[str, str]:
-        return {"url": self.url}  # a store holds sockets and credentials
+        return {"url": self.url, "timeout": self.timeout}  # a store holds sockets and credentials
 
     def list(self) -> Iterator[Found]:
         """Yield every object, in the cloud's order; SourceError where they cannot be listed."""
@@ -52,20 +67,29 @@ class Objects:
         Raises FileNotFoundError where there is none, PermissionError where this one may not be
         read, ValueError where `key` cannot be one, SourceError where none can be read.
         """
-        return bytes(self._ask("get", key).bytes())
+        return self.fetch(key)[0]
+
+    def fetch(self, key: str) -> tuple[bytes, Found]:
+        """Return the bytes of one object and what goes with just these; errors as in `get`."""
+        answer = self._ask("get", key)
+        with told(self.url):
+            return bytes(answer.bytes()), _found(answer.meta)
 
     def put(
-        self, key: str, data: bytes, *, new: bool = False, instead_of: str | None = None
-    ) -> str | None:
-        """Put one object and return its tag.
+        self, key: str, data: bytes, *, new: bool = False, instead_of: Version | None = None
+    ) -> Version | None:
+        """Put one object and return its version.
 
         None where the condition does not hold and nothing is put: that it is `new`, or that the one
-        that is there has the tag `instead_of`. Raises SourceError where it cannot be put.
+        that is there is `instead_of`. Raises SourceError where it cannot be put.
         """
         library, store = self._obstore, self._store
-        mode: Any = "create" if new else {"e_tag": instead_of} if instead_of else "overwrite"
+        mode: Any = "create" if new else "overwrite"
+        if instead_of:
+            known = {"e_tag": instead_of.tag, "version": instead_of.number}
+            mode = {name: value for name, value in known.items() if value}
         try:
-            tag: str = library.put(store, key, data, mode=mode)["e_tag"]
+            return _version(library.put(store, key, data, mode=mode))
         except (library.exceptions.AlreadyExistsError, library.exceptions.PreconditionError):
             return None
         except FileNotFoundError as error:
@@ -74,7 +98,6 @@ class Objects:
             refuse(error, self.url)
         except library.exceptions.BaseError as error:
             refuse(error, self.url)
-        return tag
 
     def delete(self, key: str) -> None:
         """Delete one object, which may not be there; SourceError where that is not allowed."""
@@ -117,7 +140,7 @@ class Objects:
 
     @cached_property
     def _store(self) -> Any:
-        return open_store(self.url)
+        return open_store(self.url, timeout=self.timeout)
 
     @property
     def _obstore(self) -> Any:
@@ -134,5 +157,9 @@ def _found(meta: Any) -> Found:
         meta["path"],
         meta["size"],
         seconds * 10**9 + modified.microsecond * 1000,
-        meta["e_tag"] or "",
+        _version(meta),
     )
+
+
+def _version(meta: Any) -> Version:
+    return Version(meta["e_tag"] or "", meta["version"])

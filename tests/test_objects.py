@@ -4,6 +4,7 @@ import builtins
 import pickle
 import socket
 from collections.abc import Iterator
+from email.utils import formatdate
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
@@ -80,10 +81,13 @@ def test_everything_below_is_listed_and_read(objects: Objects) -> None:
     found = list(objects.list())
     assert sorted(f.key for f in found) == sorted(ODD)
     copy = pickle.loads(pickle.dumps(objects))
+    hasty = Objects(objects.url, "9s")
+    assert hasty == pickle.loads(pickle.dumps(hasty)) != copy == objects
     for each in found:
         data = each.key.encode()
         assert (each.size, objects.head(each.key)) == (len(data), each)
         assert objects.get(each.key) == copy.get(each.key) == data
+        assert objects.fetch(each.key) == (data, each)
         assert objects.get_range(each.key, 1, 2) == data[1:3]
         assert objects.get_range(each.key, 1, 10_000) == data[1:]
         assert objects.get_range(each.key, 0, 0) == b""
@@ -172,6 +176,24 @@ def test_a_cloud_that_is_down_is_asked_a_few_times(refusing: Server) -> None:
     text = said("s3://bucket", lambda objects: objects.get("503-SlowDown"))
     assert "503" in text
     assert 2 <= len(refusing.asked) <= 5
+
+
+def test_an_answer_that_breaks_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = formatdate(usegmt=True)
+
+    def answer(request: BaseHTTPRequestHandler, before: int) -> None:
+        if before:
+            return
+        request.send_response(200)
+        for name, value in (("Content-Length", "9"), ("ETag", "x"), ("Last-Modified", now)):
+            request.send_header(name, value)
+        request.end_headers()
+        request.wfile.write(b"h")
+
+    with serving(answer) as server:
+        for name, value in {**SETTINGS, "AWS_ENDPOINT_URL": server.url}.items():
+            monkeypatch.setenv(name, value)
+        assert "the connection broke" in said("s3://bucket", lambda objects: objects.get("k"))
 
 
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from contextlib import contextmanager
 
 from zarr.abc.store import Store
 
-from clipcache.cache.lease import DEAD, Lease
-from clipcache.cache.storage import LOCK, META
+from clipcache.cache.layout import LOCK, META
+from clipcache.cache.lease import DEAD, TIMEOUT, Lease, sweep
 from clipcache.cache.store import BucketStore
 from clipcache.errors import CacheError, CacheLockedError
 from clipcache.objects import Objects
@@ -22,6 +22,7 @@ class Bucket:
     def __init__(self, url: str) -> None:
         self.place = url
         self._objects = Objects(url)
+        self._locks = Objects(url, TIMEOUT)
         self._leases: list[Lease] = []
 
     def zarr(self) -> Store:
@@ -37,15 +38,7 @@ class Bucket:
         return True
 
     def prepare(self) -> None:
-        """Check that the prefix holds nothing else; CacheError where it does.
-
-        Also for Google Cloud Storage, whose conditional puts, of which locks are made, are others.
-        """
-        if self.place.startswith(("gs://", "gcs://")):
-            raise CacheError(
-                f"{self.place}: caches cannot be written to Google Cloud Storage; write it to a "
-                "folder or to S3 (images may come from there)"
-            )
+        """Check that the prefix holds nothing else; CacheError where it does."""
         if self.begun():
             return
         for found in self._objects.list():
@@ -56,7 +49,8 @@ class Bucket:
                 )
 
     def sweep(self) -> None:
-        """Do nothing: what was cut off was never there."""
+        """Delete what looks at locks that were cut off have left; writes leave nothing."""
+        sweep(self._locks)
 
     def files(self, begins: str) -> list[str]:
         """Return the names of objects that begin so."""
@@ -79,12 +73,12 @@ class Bucket:
     @contextmanager
     def take(self, name: str, *, wait: bool = False) -> Iterator[None]:
         """Hold a lock that is renewed in the background."""
-        lease = Lease(self._objects, name)
+        lease = Lease(self._locks, name)
         while not lease.take():
-            if not wait:
+            if not wait and (holder := lease.holder()):
                 raise CacheLockedError(
-                    f"another process is writing {self.place} ({lease.holder()}); wait for it, or "
-                    f"stop it and run this again, {DEAD:.0f} s later if it is on another machine"
+                    f"another process is writing {self.place} ({holder}); wait for it, or stop it "
+                    f"and run this again, {DEAD:.0f} s later if it is on another machine"
                 )
             time.sleep(LOOK)
         self._leases.append(lease)
@@ -96,7 +90,7 @@ class Bucket:
 
     def held(self, name: str) -> bool:
         """Whether somebody holds a lock, and is alive as far as can be told."""
-        return Lease(self._objects, name).held()
+        return Lease(self._locks, name).held()
 
     def check(self) -> None:
         """Raise CacheLockedError where a lock that this process had was lost."""

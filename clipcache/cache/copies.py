@@ -3,6 +3,10 @@
 A copy is brought up to date whenever its cache is opened. Only objects whose tags have changed are
 fetched, and those of a cache that is being written are fetched anew until nothing changes, or else
 its seals tell.
+
+Copies lie in `clipcache/copies` in the user's cache folder: in ~/.cache on Linux, unless
+XDG_CACHE_HOME names another one. They stay when their caches are gone. The folder may be deleted at
+any time: what is needed is fetched anew, and a command that misses it just then says so and ends.
 """
 
 import hashlib
@@ -13,8 +17,10 @@ from pathlib import Path
 from filelock import FileLock
 from platformdirs import user_cache_path
 
-from clipcache.cache.storage import META
+from clipcache.cache.layout import META
+from clipcache.cache.store import in_room
 from clipcache.durable import write_file
+from clipcache.errors import CacheError
 from clipcache.objects import Objects
 
 TAGS = ".tags.json"
@@ -29,8 +35,7 @@ TRIES = 3
 def copy_of(url: str) -> Path | None:
     """Return the folder with an up-to-date copy of a cache in a bucket; None where there is none.
 
-    It lies in the user's cache folder, which XDG_CACHE_HOME may move, and may be deleted at any
-    time. Raises SourceError where the bucket cannot be read.
+    Raises SourceError where the bucket cannot be read, CacheError where the disk is full.
     """
     try:  # before anything is fetched: a prefix may hold terabytes that are no cache
         Objects(url).head(META)
@@ -38,12 +43,16 @@ def copy_of(url: str) -> Path | None:
         return None
     name = hashlib.sha256(url.encode()).hexdigest()[:16]
     folder = user_cache_path("clipcache") / "copies" / name
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / ".lock"):
-        objects = Objects(url)
-        for _ in range(TRIES):
-            if not _update(folder, objects):
-                break
+    try:
+        with in_room(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder / ".lock"):
+                objects = Objects(url)
+                for _ in range(TRIES):
+                    if not _update(folder, objects):
+                        break
+    except CacheError as error:
+        raise CacheError(f"{error}; XDG_CACHE_HOME moves copies to another disk") from error
     return folder
 
 

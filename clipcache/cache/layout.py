@@ -34,6 +34,10 @@ from clipcache.text import LabelText
 
 FORMAT = 1
 CHUNK_ROWS = 8192
+META = "zarr.json"
+"""The file that makes a place a Zarr group."""
+LOCK = ".lock"
+"""How the names of locks begin."""
 
 Part = Literal["listing", "result"]
 Columns = Mapping[str, npt.NDArray[Any]]

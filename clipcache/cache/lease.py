@@ -8,22 +8,37 @@ was a process of this machine that is gone.
 import json
 import os
 import socket
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
 from threading import Event, Thread
+from typing import NamedTuple
 from uuid import uuid4
 
-from clipcache.errors import CacheLockedError, SourceError
-from clipcache.objects import Objects
+from clipcache.cache.layout import LOCK
+from clipcache.errors import CacheError, CacheLockedError, SourceError
+from clipcache.objects import Found, Objects, Version
 
 RENEWED = 20.0
 """Seconds after which a holder says again that it is there."""
 DEAD = 120.0
 """Seconds without that after which a holder is taken for dead."""
+TIMEOUT = "15s"
+"""For an answer about a lock, which is a few bytes."""
+PROBE = f"{LOCK}."
+"""How the names of objects begin that only tell the time."""
 
 _held: set[str] = set()
 """The leases that this process holds. One that could not be freed is nobody's."""
+
+
+class Lock(NamedTuple):
+    """A lock as it was found."""
+
+    holder: dict[str, str]
+    """Nothing for a file that came with a folder copied into the bucket."""
+    found: Found
 
 
 class Lease:
@@ -32,20 +47,26 @@ class Lease:
     def __init__(self, objects: Objects, name: str) -> None:
         self._objects, self._name = objects, name
         self._id = uuid4().hex
-        self._tag: str | None = None
+        self._version: Version | None = None
         self._renewed = 0.0
         self._ended = Event()
         self._renewing = Thread(target=self._renew, name="renew", daemon=True)
 
     def take(self) -> bool:
-        """Make the lock, or take over a dead one, and hold it; False where somebody has it."""
-        tag = self._objects.put(self._name, self._me(), new=True)
-        if tag is None and (dead := self._dead()):
-            tag = self._objects.put(self._name, self._me(), instead_of=dead)
-        if tag is None:
+        """Make the lock, or take over a dead one, and hold it; False where somebody has it.
+
+        Raises CacheError where the store puts what it should not, so that nobody can have a lock.
+        """
+        began = _seconds()
+        _held.add(self._id)  # before another thread can see the lock
+        try:
+            self._version = self._make() or self._take_over()
+        finally:
+            if not self._version:
+                _held.discard(self._id)
+        if not self._version:
             return False
-        self._tag, self._renewed = tag, time.monotonic()
-        _held.add(self._id)
+        self._renewed = began
         self._renewing.start()
         return True
 
@@ -53,14 +74,16 @@ class Lease:
         """Give the lock up, unless it was lost; without a network it dies by itself."""
         self._ended.set()
         self._renewing.join()
-        _held.discard(self._id)
-        with suppress(SourceError):
-            if self._tag and self._objects.put(self._name, self._me(), instead_of=self._tag):
-                self._objects.delete(self._name)
+        try:
+            with suppress(SourceError, PermissionError):
+                if self._version and self._put(self._version):
+                    self._objects.delete(self._name)
+        finally:
+            _held.discard(self._id)
 
     def check(self) -> None:
         """Raise CacheLockedError where the lock was lost, or may be."""
-        if not self._tag or time.monotonic() - self._renewed > DEAD - RENEWED:
+        if not self._version or _seconds() - self._renewed > DEAD - RENEWED:
             raise CacheLockedError(
                 f"this process could not renew its lock on {self._objects.url} in time, and "
                 "another may write there now; what is finished is kept: run this again"
@@ -68,37 +91,75 @@ class Lease:
 
     def held(self) -> bool:
         """Whether somebody has the lock, and is alive as far as can be told."""
-        return self.holder() is not None and self._dead() is None
+        lock = self._look()
+        return lock is not None and not self._is_dead(lock)
 
     def holder(self) -> str | None:
         """Return in words who has the lock; None where nobody has it."""
-        try:
-            holder = _read(self._objects.get(self._name))
-        except FileNotFoundError:
+        if not (lock := self._look()):
             return None
-        return f"process {holder['pid']} on {holder['host']}" if holder else "nobody knows who"
+        known = lock.holder
+        return f"process {known['pid']} on {known['host']}" if known else "nobody knows who"
+
+    def _make(self) -> Version | None:
+        """Put a new lock; None where there is one. CacheError where it can be made twice."""
+        version = self._objects.put(self._name, self._me(), new=True)
+        if version and self._objects.put(self._name, self._me(), new=True):
+            self._objects.delete(self._name)
+            raise CacheError(
+                f"{self._objects.url}: this store ignores conditional writes (If-None-Match), so "
+                "two processes could write one cache; write it to a folder, or to another store"
+            )
+        return version
+
+    def _take_over(self) -> Version | None:
+        """Put a lock instead of one that is dead; None where there is none or it may be alive."""
+        if not (lock := self._look()):
+            return None
+        if lock.holder.get("lease") == self._id:  # it was made, and only the answer was lost
+            return lock.found.version
+        return self._put(lock.found.version) if self._is_dead(lock) else None
 
     def _renew(self) -> None:
         """Say again and again that this process is there; a lock that was lost is left alone."""
-        while self._tag and not self._ended.wait(RENEWED):
-            began = time.monotonic()
+        while self._version and not self._ended.wait(RENEWED):
+            began = _seconds()
             try:
-                self._tag = self._objects.put(self._name, self._me(), instead_of=self._tag)
-            except SourceError:  # the network is away: it is tried again, and `check` watches
-                continue
-            self._renewed = began
+                if version := self._objects.put(self._name, self._me(), instead_of=self._version):
+                    self._version, self._renewed = version, began
+                else:  # if ours is there, it is of an earlier time: this does not count as renewed
+                    self._version = self._mine()
+            except (SourceError, PermissionError):
+                continue  # the network is away: it is tried again, and `check` watches
 
-    def _dead(self) -> str | None:
-        """Return the tag of a lock whose holder is gone; None where it may be alive."""
+    def _put(self, instead_of: Version) -> Version | None:
+        """Put the lock instead of another; None where that is not there any more."""
+        version = self._objects.put(self._name, self._me(), instead_of=instead_of)
+        return version or self._mine()
+
+    def _mine(self) -> Version | None:
+        """Return the version of the lock where this process has it after all.
+
+        A put whose answer was lost is tried again, and then finds what it did itself.
+        """
+        lock = self._look()
+        return lock.found.version if lock and lock.holder.get("lease") == self._id else None
+
+    def _look(self) -> Lock | None:
+        """Return the lock; None where there is none."""
         try:
-            found = self._objects.head(self._name)
-            holder = _read(self._objects.get(self._name))
+            data, found = self._objects.fetch(self._name)
         except FileNotFoundError:
             return None
+        return Lock(_read(data), found)
+
+    def _is_dead(self, lock: Lock) -> bool:
+        """Whether the holder is gone."""
+        holder = lock.holder
         gone = not holder or (
             holder["machine"] == _machine() and not _alive(int(holder["pid"]), holder["lease"])
         )
-        return found.tag if gone or self._now() - found.mtime_ns / 1e9 > DEAD else None
+        return gone or _old(lock.found, cloud_time(self._objects))
 
     def _me(self) -> bytes:
         """Return what a lock says of its holder, never twice the same."""
@@ -111,22 +172,48 @@ class Lease:
         }
         return json.dumps(me).encode()
 
-    def _now(self) -> float:
-        """Return the time of the cloud in seconds: that of this machine may be wrong."""
-        probe = f"{self._name}.{uuid4().hex}"
-        self._objects.put(probe, b"now")
-        try:
-            return self._objects.head(probe).mtime_ns / 1e9
-        finally:
-            self._objects.delete(probe)
+
+def cloud_time(objects: Objects) -> float:
+    """Return the time of the cloud in seconds: that of this machine may be wrong.
+
+    0 where it cannot be told, by which nothing is old.
+    """
+    probe = f"{PROBE}{uuid4().hex}"
+    objects.put(probe, b"now")
+    try:
+        return objects.head(probe).mtime_ns / 1e9
+    except FileNotFoundError:  # this process slept for so long that another swept
+        return 0.0
+    finally:
+        objects.delete(probe)
 
 
-def _read(lock: bytes) -> dict[str, str] | None:
-    """Return what a lock says; None for a file that came with a folder copied into the bucket."""
+def sweep(objects: Objects) -> None:
+    """Delete probes that kills have left, but for young ones, at which somebody may look."""
+    probes = [found for found in objects.top() if found.key.startswith(PROBE)]
+    now = cloud_time(objects) if probes else 0.0
+    for probe in probes:
+        if _old(probe, now):
+            objects.delete(probe.key)
+
+
+def _old(found: Found, now: float) -> bool:
+    return now - found.mtime_ns / 1e9 > DEAD
+
+
+def _seconds() -> float:
+    """Return seconds since some moment, those included for which this machine slept."""
+    if sys.platform == "linux":  # whose `monotonic` stands still meanwhile
+        return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.monotonic()
+
+
+def _read(lock: bytes) -> dict[str, str]:
+    """Return what a lock says."""
     try:
         found: dict[str, str] = json.loads(lock)
     except ValueError:
-        return None
+        return {}
     return found
 
 

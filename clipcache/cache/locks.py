@@ -11,7 +11,8 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Self
 
-from clipcache.cache.storage import LOCK, Storage
+from clipcache.cache.layout import LOCK
+from clipcache.cache.storage import Storage
 from clipcache.errors import CacheError, CacheLockedError
 
 

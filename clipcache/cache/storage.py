@@ -8,17 +8,14 @@ from typing import Protocol
 from filelock import FileLock, Timeout
 from zarr.abc.store import Store
 
+from clipcache.cache.layout import LOCK, META
 from clipcache.cache.store import DurableStore, in_room
 from clipcache.durable import flush, write_file
 from clipcache.errors import CacheError, CacheLockedError
 from clipcache.images.roots import Place, place_of
 
-META = "zarr.json"
-"""The file that makes a place a Zarr group."""
 PARTIAL = ".partial"
 """How the names of files end while they are written."""
-LOCK = ".lock"
-"""How the names of locks begin."""
 
 
 class Storage(Protocol):

@@ -9,7 +9,7 @@ import errno
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, ObjectStore
@@ -52,10 +52,14 @@ class BucketStore(ObjectStore[Any]):
     `check` is called before anything is changed, and may raise.
     """
 
-    def __init__(self, url: str, check: Callable[[], None]) -> None:
-        super().__init__(open_store(url))
+    def __init__(self, url: str, check: Callable[[], None], *, read_only: bool = False) -> None:
+        super().__init__(open_store(url), read_only=read_only)
         self._url = url
         self._check = check
+
+    def with_read_only(self, read_only: bool = False) -> Self:
+        """Return the same store, which may be written to or not."""
+        return type(self)(self._url, self._check, read_only=read_only)
 
     async def get(self, *what: Any, **how: Any) -> Buffer | None:
         """Return an object; None where there is none."""

@@ -3,18 +3,16 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import zarr
 
-from clipcache.cache import CacheWriter, EmbeddingCache
+from clipcache.cache import EmbeddingCache
 from clipcache.cache import lease as lease_module
 from clipcache.cache.bucket import Bucket
-from clipcache.cache.lease import Lease
-from clipcache.cache.locks import Share
 from clipcache.embed import EmbedOptions, EmbedSummary, embed
 from clipcache.engines.processes import Processes
 from clipcache.errors import CacheError, CacheLockedError, CacheMissingError, SourceError
@@ -24,10 +22,9 @@ from clipcache.loop import replay
 from clipcache.objects import Objects
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
-from tests.buckets import make_bucket, s3_server
+from tests.buckets import google_server, lock, make_bucket, s3_server, until_lost
 from tests.pictures import folder, save, tree
 from tests.real_encoder import tiny
-from tests.toy_cache import CHUNK_ROWS, IDENTITY
 
 OPTIONS = EmbedOptions(batch_size=5, workers=2, chunk_rows=8)
 URL = "s3://bucket/caches/c.zarr"
@@ -70,6 +67,28 @@ def test_a_bucket_holds_what_a_folder_would(bucket: Objects, photos: Path, tmp_p
     for path in (URL, tmp_path / "w"):
         assert run(photos, path).processed == 2
     assert copied() == tree(tmp_path / "w")
+
+
+def test_google_cloud_storage_holds_them_too(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    url = "gs://bucket/caches/c.zarr"
+    with google_server(monkeypatch):
+        assert run(photos, url).processed == 37
+        save(photos / "coat" / "003.png", 99)
+        assert run(photos, url).processed == 1
+        run(photos, tmp_path / "w")
+        assert copied(url) == tree(tmp_path / "w")
+        assert {found.key for found in Objects(url).list()} == copied(url).keys(), "no lock is left"
+
+
+def test_a_store_may_be_opened_for_reading_only(bucket: Objects, photos: Path) -> None:
+    run(photos, URL)
+    group = zarr.open_group(Bucket(URL).zarr(), mode="r")
+    assert group["images/key"].shape == (37,)
+    with pytest.raises(ValueError, match="read-only"):
+        group.attrs["note"] = "mine"
 
 
 def test_processes_and_shares_write_to_it(bucket: Objects, photos: Path, tmp_path: Path) -> None:
@@ -135,78 +154,6 @@ def test_a_killed_run_goes_on_at_once(bucket: Objects, photos: Path, tmp_path: P
     assert copied() == tree(tmp_path / "w")
 
 
-def lock(bucket: Objects, **changes: object) -> None:
-    """Put the lock of somebody else."""
-    holder = {
-        "host": "elsewhere",
-        "machine": "elsewhere",
-        "pid": 1,
-        "lease": "x",
-        "turn": "x",
-        **changes,
-    }
-    bucket.put(".lock", json.dumps(holder).encode())
-
-
-def opens(share: Share | None = None) -> bool:
-    how = {} if share is None else {"share": share}
-    try:
-        with CacheWriter.open(URL, IDENTITY, chunk_rows=CHUNK_ROWS, **how):
-            return True
-    except CacheLockedError:
-        return False
-
-
-def test_who_is_dead_is_not_waited_for(bucket: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    lock(bucket)
-    assert not opens(), "it may live on another machine"
-    monkeypatch.setattr(Lease, "_now", lambda self: time.time() + lease_module.DEAD + 10)
-    assert opens(), "not heard of for long"
-
-
-def test_a_dead_process_of_this_machine_is_not_waited_for(bucket: Objects) -> None:
-    mine = Lease(bucket, ".lock")
-    assert mine.take()
-    machine = json.loads(bucket.get(".lock"))["machine"]
-    mine.free()
-    lock(bucket, machine=machine, pid=NOBODY)
-    assert opens()
-    assert opens(Share(0, 2))
-
-
-def test_a_holder_says_that_it_is_there(bucket: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease_module, "RENEWED", 0.05)
-    with CacheWriter.open(URL, IDENTITY, chunk_rows=CHUNK_ROWS):
-        tags = set()
-        ends = time.monotonic() + 30
-        while len(tags) < 3:
-            tags.add(bucket.head(".lock").tag)
-            assert time.monotonic() < ends
-        assert not opens()
-    assert opens()
-
-
-def test_the_clock_of_this_machine_does_not_matter(
-    bucket: Objects, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lock(bucket)
-    monkeypatch.setattr(time, "time", lambda: 4e9)
-    assert not opens()
-
-
-def test_who_has_lost_the_lock_writes_no_more(
-    bucket: Objects, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(lease_module, "RENEWED", 0.05)
-    with CacheWriter.open(URL, IDENTITY, chunk_rows=CHUNK_ROWS) as writer:
-        writer.grow(3)
-        lock(bucket)  # as another who took this process for dead
-        time.sleep(1)
-        with pytest.raises(CacheLockedError, match="could not renew its lock"):
-            writer.grow(6)
-    assert json.loads(bucket.get(".lock"))["host"] == "elsewhere", "and leaves the other's alone"
-
-
 def test_a_run_ends_where_its_lock_is_lost(
     bucket: Objects, photos: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -217,16 +164,11 @@ def test_a_run_ends_where_its_lock_is_lost(
         looked_at.append(done)
         if done == 5:
             lock(bucket)
-            time.sleep(1)
+            until_lost()
 
     with pytest.raises(CacheLockedError, match="could not renew its lock"):
         run(photos, URL, progress=progress)
     assert looked_at[-1] == 5
-
-
-def test_a_lock_that_came_with_a_copied_folder_is_nobodys(bucket: Objects) -> None:
-    bucket.put(".lock", b"")
-    assert opens()
 
 
 def test_nothing_is_fetched_of_what_is_no_cache(
@@ -236,11 +178,6 @@ def test_nothing_is_fetched_of_what_is_no_cache(
     monkeypatch.setattr(Objects, "get", lambda self, key: pytest.fail(f"{key} was fetched"))
     with pytest.raises(CacheMissingError, match=f"no cache at {URL}"):
         EmbeddingCache.open(URL)
-
-
-def test_google_cloud_storage_is_refused(photos: Path) -> None:
-    with pytest.raises(CacheError, match="cannot be written to Google Cloud Storage"):
-        run(photos, "gs://bucket/c.zarr")
 
 
 def test_what_is_no_cache_is_refused(bucket: Objects, photos: Path) -> None:

@@ -1,6 +1,7 @@
 """What becomes of a cache in a bucket when the cloud drops connections or refuses in the middle."""
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -10,11 +11,13 @@ import httpx
 import pytest
 
 from clipcache import clouds
-from clipcache.cache import EmbeddingCache
+from clipcache.cache import EmbeddingCache, lease
+from clipcache.cache.bucket import Bucket
 from clipcache.embed import EmbedOptions, EmbedSummary, embed
-from clipcache.errors import SourceError
+from clipcache.errors import CacheError, SourceError
 from clipcache.images.folder import Folder
-from tests.buckets import make_bucket, s3_server
+from clipcache.objects import Objects
+from tests.buckets import lock, make_bucket, s3_server
 from tests.pictures import folder, tree
 from tests.real_encoder import tiny
 
@@ -23,15 +26,20 @@ OPTIONS = EmbedOptions(batch_size=5, workers=2, chunk_rows=8)
 EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
 
 Fault = Callable[[str, str], str]
-"""Called with the method and path of a request; returns "", "drop" or "expired"."""
+"""Called with the method and path of a request; returns what happens to it:
+
+"" (nothing), "drop" (half of it arrives), "expired" (it is refused), "lost" (its answer is lost),
+or "careless" (it is done whatever its condition).
+"""
 
 
 class Relay(BaseHTTPRequestHandler):
     """Hands requests on to the real server, but for those that something happens to."""
 
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
     fault: Fault
-    behind: str
+    behind: httpx.Client
 
     def do_PUT(self) -> None:
         what = type(self).fault(self.command, self.path)
@@ -44,9 +52,12 @@ class Relay(BaseHTTPRequestHandler):
         if what == "expired":
             self._answer(400, {}, EXPIRED)
             return
-        kept = {k: v for k, v in self.headers.items() if k.lower() not in ("connection",)}
-        url = self.behind + self.path
-        done = httpx.request(self.command, url, headers=kept, content=body, trust_env=False)
+        unkept = ("connection", "if-none-match") if what == "careless" else ("connection",)
+        kept = {k: v for k, v in self.headers.items() if k.lower() not in unkept}
+        done = self.behind.request(self.command, self.path, headers=kept, content=body)
+        if what == "lost":
+            self._answer(500, {}, b"")
+            return
         head = {k: v for k, v in done.headers.items() if k.lower() not in HOP}
         self._answer(done.status_code, head, done.content)
 
@@ -70,8 +81,9 @@ HOP = ("connection", "transfer-encoding", "server", "date", "content-encoding")
 
 @contextmanager
 def relay(behind: str, fault: Fault) -> Iterator[str]:
-    handler = type("Handler", (Relay,), {"behind": behind, "fault": staticmethod(fault)})
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    client = httpx.Client(base_url=behind, trust_env=False)
+    handler = type("Handler", (Relay,), {"behind": client, "fault": staticmethod(fault)})
+    with client, ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads, server.block_on_close = True, False
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
@@ -159,3 +171,102 @@ def test_what_ends_a_run_in_the_middle_of_a_chunk_costs_that_chunk(
         assert run(photos, URL).processed == 21
         run(photos, tmp_path / "w")
         assert copied() == tree(tmp_path / "w")
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_lock_is_ones_own_where_only_the_answer_was_lost(
+    real: str, monkeypatch: pytest.MonkeyPatch, first: int
+) -> None:
+    """As by a proxy that gives up on a cloud which has done as it was told: every second time."""
+    monkeypatch.setattr(lease, "RENEWED", 0.05)
+    puts: list[str] = []
+
+    def fault(method: str, path: str) -> str:
+        if method == "PUT" and path.endswith("/.lock"):
+            puts.append(path)
+            return "lost" if len(puts) % 2 != first else ""
+        return ""
+
+    with relay(real, fault) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        bucket = Objects(URL)
+        mine = lease.Lease(bucket, ".lock")
+        assert mine.take()
+        ends = time.monotonic() + 30
+        while len(puts) < 9:
+            assert time.monotonic() < ends
+            mine.check()
+        mine.free()
+        assert not list(bucket.list())
+
+
+def test_nobody_waits_for_a_renewal_that_hangs(real: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lease, "RENEWED", 0.05)
+    monkeypatch.setattr("clipcache.cache.bucket.TIMEOUT", "1s")
+    taken, hangs, mended = threading.Event(), threading.Event(), threading.Event()
+
+    def fault(method: str, path: str) -> str:
+        if taken.is_set():
+            hangs.set()
+            mended.wait(60)
+        return ""
+
+    with relay(real, fault) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with Bucket(URL).take(".lock"):
+            taken.set()
+            assert hangs.wait(30)
+            began = time.monotonic()
+        took = time.monotonic() - began
+        mended.set()
+    assert took < 30
+
+
+def test_a_lock_is_looked_at_once(real: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is gone at a second look must not pass for alive."""
+    direct = Objects(URL)
+    direct.put(".lock", b"")  # nobody's
+    looks: list[str] = []
+
+    def fault(method: str, path: str) -> str:
+        if path.endswith("/.lock"):
+            looks.append(method)
+            if len(looks) == 2:
+                direct.delete(".lock")
+        return ""
+
+    with relay(real, fault) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        assert not Bucket(URL).held(".lock")
+    assert looks
+
+
+def test_who_has_just_ended_is_not_in_the_way(real: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("clipcache.cache.bucket.LOOK", 0.01)
+    direct = Objects(URL)
+    lock(direct)
+    looks: list[str] = []
+
+    def fault(method: str, path: str) -> str:
+        if method == "GET" and path.endswith("/.lock"):
+            looks.append(path)
+            if len(looks) == 2:  # after it was found that it lives, before it is told whose it is
+                direct.delete(".lock")
+        return ""
+
+    with relay(real, fault) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        bucket = Bucket(URL)
+        with bucket.take(".lock"):
+            assert bucket.held(".lock")
+
+
+def test_a_store_that_ignores_conditions_is_refused(
+    real: str, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with relay(real, lambda method, path: "careless") as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        with pytest.raises(CacheError, match="ignores conditional writes") as caught:
+            run(photos, URL)
+        assert "\n" not in str(caught.value)
+        assert not list(Objects(URL).list()), "no lock is left"
