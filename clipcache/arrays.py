@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+Pixels = npt.NDArray[np.float32 | np.uint8]
+"""(3, s, s) or (b, 3, s, s): what an encoder's own preprocessing makes of an image."""
 RowIds = npt.NDArray[np.int64]
 """(k,) rows of the cache; the only public index."""
 Labels = npt.NDArray[np.int64]

@@ -6,8 +6,8 @@ from functools import cache
 import torch
 from PIL import Image
 
-from clipcache.arrays import Vectors
-from clipcache.encoders.base import Identity, Pixels
+from clipcache.arrays import Pixels, Vectors
+from clipcache.encoders.base import Identity
 from clipcache.encoders.openclip import OpenClip
 from clipcache.encoders.options import EncoderOptions
 

@@ -11,8 +11,9 @@ from time import thread_time
 import numpy as np
 import numpy.typing as npt
 
+from clipcache.arrays import Pixels
 from clipcache.benchmark.embed_parts import Job, loaded
-from clipcache.encoders.base import Encoder, Pixels
+from clipcache.encoders.base import Encoder
 from clipcache.encoders.lanes import encoding_threads
 from clipcache.images.folder import Folder
 

@@ -12,12 +12,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from clipcache.arrays import Pixels
 from clipcache.benchmark.memory import forget_peak, peak_mb
 from clipcache.cache.layout import RESULT
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.embed import EmbedOptions, embed
-from clipcache.encoders.base import Encoder, Pixels
+from clipcache.encoders.base import Encoder
 from clipcache.encoders.lanes import encoding_threads
 from clipcache.encoders.options import EncoderOptions, load_encoder
 from clipcache.engines.choose import make_engine

@@ -8,12 +8,11 @@ import torch
 from PIL import Image
 from torch import nn
 
-from clipcache.arrays import Vectors
+from clipcache.arrays import Pixels, Vectors
 from clipcache.encoders._pixels import Exact, Fast
 from clipcache.encoders._precision import settle
 from clipcache.encoders._tower import Tower
 from clipcache.encoders._view import View
-from clipcache.encoders.base import Pixels
 from clipcache.encoders.options import EncoderOptions
 from clipcache.threads import available_threads
 

@@ -12,8 +12,9 @@ from PIL import ExifTags, Image
 from PIL.JpegImagePlugin import jpeg_factory
 from torch.nn import functional
 
+from clipcache.arrays import Pixels
 from clipcache.encoders._view import Size, View
-from clipcache.encoders.base import FAST, Pixels
+from clipcache.encoders.base import FAST
 from clipcache.errors import EncoderError
 from clipcache.images.decode import DECODING, MAX_PIXELS, MAX_RATIO, TURNS, decode
 from clipcache.images.quiet import quiet

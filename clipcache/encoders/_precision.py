@@ -11,10 +11,9 @@ import numpy as np
 import torch
 from PIL import Image
 
-from clipcache.arrays import Vectors
+from clipcache.arrays import Pixels, Vectors
 from clipcache.encoders._hub import first_line
 from clipcache.encoders._tower import Tower
-from clipcache.encoders.base import Pixels
 from clipcache.encoders.options import EncoderOptions
 from clipcache.errors import EncoderError
 from clipcache.tiny.garments import GARMENTS

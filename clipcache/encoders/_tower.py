@@ -6,9 +6,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from clipcache.arrays import Vectors
+from clipcache.arrays import Pixels, Vectors
 from clipcache.encoders._view import View
-from clipcache.encoders.base import Pixels
 from clipcache.errors import EncoderError
 
 

@@ -4,11 +4,9 @@ from collections.abc import Sequence
 from dataclasses import MISSING, asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
-import numpy as np
-import numpy.typing as npt
 from PIL import Image
 
-from clipcache.arrays import Vectors
+from clipcache.arrays import Pixels, Vectors
 
 if TYPE_CHECKING:
     from clipcache.encoders._tower import Tower
@@ -16,9 +14,6 @@ if TYPE_CHECKING:
 
 FAST = "fast: "
 """How the preprocessing of an identity begins where images were decoded the faster way."""
-
-Pixels = npt.NDArray[np.float32 | np.uint8]
-"""(3, s, s) or (b, 3, s, s): what an encoder's own preprocessing makes of an image."""
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,12 @@ import torch
 from PIL import Image
 
 from clipcache import tiny
-from clipcache.arrays import Vectors
+from clipcache.arrays import Pixels, Vectors
 from clipcache.encoders._hub import first_line, made_quietly
 from clipcache.encoders._images import ImageHalf
 from clipcache.encoders._tower import Tower, digest, pick_device
 from clipcache.encoders._view import View
-from clipcache.encoders.base import Identity, Pixels
+from clipcache.encoders.base import Identity
 from clipcache.encoders.options import EncoderOptions
 from clipcache.errors import EncoderError
 

@@ -11,12 +11,12 @@ from PIL import Image
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 
-from clipcache.arrays import Vectors
+from clipcache.arrays import Pixels, Vectors
 from clipcache.encoders._hub import first_line, made_quietly, silence
 from clipcache.encoders._images import ImageHalf
 from clipcache.encoders._tower import Tower, digest, pick_device
 from clipcache.encoders._view import Mode, View
-from clipcache.encoders.base import Identity, Pixels
+from clipcache.encoders.base import Identity
 from clipcache.encoders.options import EncoderOptions
 from clipcache.errors import EncoderError, NoTextError
 

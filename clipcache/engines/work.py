@@ -19,11 +19,11 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from clipcache.arrays import RowIds, Vectors
+from clipcache.arrays import Pixels, RowIds, Vectors
 from clipcache.cache.layout import RESULT, State
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
-from clipcache.encoders.base import Encoder, Pixels
+from clipcache.encoders.base import Encoder
 from clipcache.encoders.lanes import encoding_threads
 from clipcache.errors import ImageError
 from clipcache.images.base import MISSING, PassingError, Source, Stamp

@@ -7,8 +7,9 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from clipcache.arrays import Pixels
 from clipcache.classifier.classifier import Classifier
-from clipcache.encoders.base import Pixels, TowerEncoder
+from clipcache.encoders.base import TowerEncoder
 from clipcache.errors import RunError
 from clipcache.heads.base import FittedHead, LinearWeights
 from clipcache.heads.clip_adapter import ClipAdapterWeights

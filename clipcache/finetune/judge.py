@@ -6,8 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import log_softmax
 
-from clipcache.arrays import Labels
-from clipcache.encoders.base import Pixels
+from clipcache.arrays import Labels, Pixels
 from clipcache.finetune.network import Network
 
 

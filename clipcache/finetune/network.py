@@ -8,8 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from clipcache.arrays import Labels, Vectors
-from clipcache.encoders.base import Pixels
+from clipcache.arrays import Labels, Pixels, Vectors
 from clipcache.encoders.openclip import OpenClip
 from clipcache.finetune.crops import Crop
 from clipcache.finetune.lora import merge

@@ -26,9 +26,8 @@ import numpy as np
 import torch
 
 from clipcache import registry, tiny
-from clipcache.arrays import Labels, RowIds
+from clipcache.arrays import Labels, Pixels, RowIds
 from clipcache.classifier.lesson import Lesson
-from clipcache.encoders.base import Pixels
 from clipcache.encoders.openclip import OpenClip
 from clipcache.errors import ImageError, RunError
 from clipcache.finetune.crops import Album, RandomCrops

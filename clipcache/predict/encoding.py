@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from clipcache.arrays import Vectors
-from clipcache.encoders.base import Encoder, Pixels
+from clipcache.arrays import Pixels, Vectors
+from clipcache.encoders.base import Encoder
 from clipcache.errors import ImageError
 from clipcache.features import read_ahead
 from clipcache.images.base import Source

@@ -5,11 +5,10 @@ from unittest.mock import Mock, patch
 
 import pytest
 
-from clipcache.arrays import Vectors
+from clipcache.arrays import Pixels, Vectors
 from clipcache.cache import EmbeddingCache
 from clipcache.cache.layout import State
 from clipcache.embed import EmbedOptions, EmbedSummary
-from clipcache.encoders.base import Pixels
 from clipcache.encoders.openclip import OpenClip
 from tests.cli.conftest import TINY, Cli
 from tests.cli.test_errors import refused
