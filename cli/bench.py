@@ -14,8 +14,12 @@ from .options import (
 
 
 @click.group()
-def command() -> None:
+@click.pass_context
+def command(context: click.Context) -> None:
     """Measure how fast clipcache is on this machine, beside what others do in the same run."""
+    from clipcache.benchmark.own_process import sigterm_exits
+
+    context.with_resource(sigterm_exits())
 
 
 @command.command()

@@ -8,6 +8,7 @@ import click
 from .options import (
     batch_size_option,
     cache_argument,
+    encoder_device_option,
     json_option,
     path_column_option,
     path_pattern_option,
@@ -61,13 +62,7 @@ if TYPE_CHECKING:
     "--pretrained",
     help="A tag of the hub, a checkpoint file, or random.  [ViT-B-32: laion2b_s34b_b79k]",
 )
-@click.option(
-    "--device",
-    type=click.Choice(["auto", "cpu", "cuda"]),
-    default="auto",
-    show_default=True,
-    help="Auto takes CUDA where there is one.",
-)
+@encoder_device_option
 @click.option(
     "--precision",
     type=click.Choice(["float32", "bfloat16", "float16", "auto"]),

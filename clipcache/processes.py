@@ -45,10 +45,10 @@ def run_all(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[t
             "or let this one use fewer processors, and run this again"
         ) from error
     finally:
-        workers.shutdown(wait=False, cancel_futures=True)
         for worker in set(active_children()) - others:
             worker.terminate()
             worker.join()
+        workers.shutdown(cancel_futures=True)  # its thread must not meet the interpreter's end
 
 
 def _begin(module: str) -> None:

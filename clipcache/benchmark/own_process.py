@@ -4,7 +4,9 @@ Whoever is compared gets one, so that no library's threads, settings or memory d
 """
 
 import signal
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import ParamSpec, Self, TypeVar, cast
@@ -52,6 +54,17 @@ class OwnProcess:
         return cast("Result", answer)
 
 
+@contextmanager
+def sigterm_exits() -> Iterator[None]:
+    """Let SIGTERM end this process as an error would: files are removed, and processes ended."""
+    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@sigterm_exits()
 def _serve(pipe: Connection) -> None:
     """Do what is asked for until nobody is there to ask."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches everybody; who asked ends this

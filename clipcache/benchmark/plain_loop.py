@@ -3,6 +3,7 @@
 import time
 from dataclasses import replace
 from functools import cache
+from multiprocessing import get_all_start_methods
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -71,6 +72,8 @@ def _loader(job: Job, batch_size: int) -> "DataLoader[torch.Tensor]":
         num_workers=job.workers,
         pin_memory=model.device.type == "cuda",
         persistent_workers=True,
+        # The usual way of the system: a process that was spawned would spawn its own ones.
+        multiprocessing_context=get_all_start_methods()[0],
     )
 
 

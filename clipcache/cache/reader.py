@@ -39,9 +39,15 @@ REMEDY = (
     f"{AGAIN}, it may have been cut off; if that does not help, restore it from a copy, or delete "
     "it and make it anew"
 )
+MEANWHILE = (
+    "if another command has changed the cache meanwhile, run this again; if not, `clipcache "
+    "verify` names every damaged chunk"
+)
 
 DONE: dict[Part, str] = {"listing": "listed", "result": "embedded"}
 
+Seal = npt.NDArray[np.uint8]
+"""(40,) the entry of a chunk in a manifest, or (m, 40) those of all chunks."""
 Text = npt.NDArray[Any]
 """(k,) strings of variable length."""
 
@@ -184,13 +190,15 @@ class EmbeddingCache:
 
     def finished_rows(self, part: Part) -> npt.NDArray[np.int64]:
         """Return how many rows of each chunk are sealed."""
-        return sealed_rows(self._read_array(f"manifest/{part}"))
+        return sealed_rows(self.seals(part))
 
-    def seal_of(self, part: Part, chunk: int) -> npt.NDArray[np.uint8]:
+    def seals(self, part: Part) -> Seal:
+        """Return the (chunks, 40) manifest; all zeros where a chunk has no seal yet."""
+        return self._read_array(f"manifest/{part}")
+
+    def seal_of(self, part: Part, chunk: int) -> Seal:
         """Return the (40,) manifest entry of one chunk; all zeros where it has no seal yet."""
-        entry: npt.NDArray[np.uint8] = self._read_array(
-            f"manifest/{part}", slice(chunk, chunk + 1)
-        )[0]
+        entry: Seal = self._read_array(f"manifest/{part}", slice(chunk, chunk + 1))[0]
         return entry
 
     def require_finished(self) -> None:
@@ -267,21 +275,27 @@ class EmbeddingCache:
         except CacheDamagedError as error:
             yield str(error)
 
-    def check(self, part: Part, chunk: int, out: Columns | None = None) -> None:
+    def check(
+        self, part: Part, chunk: int, out: Columns | None = None, *, sealed: Seal | None = None
+    ) -> None:
         """Compare the finished rows of a chunk with their seal; hand out columns read on the way.
 
-        `out` holds (n, ...) arrays by column. Raises CacheDamagedError where the rows are not what
-        was written.
+        `out` holds (n, ...) arrays by column. `sealed` is the seal where it was read before, so
+        that rows which were sealed later do not count. Raises CacheDamagedError where the rows are
+        not what was written.
         """
-        problem = self._problem(part, chunk, out)
+        problem = self._problem(part, chunk, out, sealed)
         if problem:
-            raise CacheDamagedError(f"{self.path}: {problem}; {REMEDY}")
+            remedy = REMEDY if sealed is None else MEANWHILE
+            raise CacheDamagedError(f"{self.path}: {problem}; {remedy}")
 
-    def _problem(self, part: Part, chunk: int, out: Columns | None = None) -> str | None:
+    def _problem(
+        self, part: Part, chunk: int, out: Columns | None = None, sealed: Seal | None = None
+    ) -> str | None:
         start = chunk * self.chunk_rows
         where = f"{part} of chunk {chunk}"
         try:
-            entry = self.seal_of(part, chunk)
+            entry = self.seal_of(part, chunk) if sealed is None else sealed
             rows = slice(start, start + int(sealed_rows(entry[None])[0]))
             where = f"{where} (rows {rows.start} to {rows.stop - 1})"
             values = {name: self.read(name, rows) for name in PARTS[part]}

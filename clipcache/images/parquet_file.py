@@ -129,7 +129,7 @@ def _find_column(where: str, schema: Any) -> str:
         )
     raise SourceError(
         f"{where} has several columns of bytes: {', '.join(found)}; call the one with the images "
-        f"{USUAL}, or name it to `clipcache embed` with --path-column"
+        f"{USUAL}, or name it with --path-column, which `embed` and `predict` have"
     )
 
 

@@ -2,6 +2,7 @@
 
 import shutil
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -108,6 +109,63 @@ def test_a_file_that_goes_away_after_it_was_checked(copy: EmbeddingCache, spoil:
     spoil(copy.path / chunk_file(CHUNK))  # type: ignore[operator]
     with pytest.raises(CacheDamagedError, match="clipcache verify"):
         stored.read(CHUNK)
+
+
+def _refresh(copy: EmbeddingCache, seed: int, n: int, folders: tuple[str, ...]) -> None:
+    """Put files of another cache into the place of these, as when a copy is brought up to date."""
+    newer = write_cache(copy.folder.with_name("newer"), n, seed=seed).folder
+    for file in sorted(file for name in folders for file in (newer / name).rglob("*")):
+        if file.is_file():
+            place = copy.folder / file.relative_to(newer)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            file.replace(place)
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+@pytest.mark.parametrize("folders", [("images",), ("images", "manifest")])
+def test_vectors_that_came_after_it_was_opened_are_refused(
+    copy: EmbeddingCache, folders: tuple[str, ...], read_before: bool
+) -> None:
+    stored = StoredEmbeddings(copy, 600)
+    if read_before:
+        stored.read(CHUNK)
+    _refresh(copy, 1, 600, folders)
+    with pytest.raises(CacheDamagedError, match=r"chunk 1 .* run this again"):
+        stored.read(CHUNK)
+
+
+@pytest.mark.parametrize("read_before", [True, False])
+@pytest.mark.parametrize("n", [600, 900])
+def test_the_same_vectors_may_be_written_anew_and_more_behind_them(
+    copy: EmbeddingCache, whole: Features, n: int, read_before: bool
+) -> None:
+    stored = StoredEmbeddings(copy, 600)
+    if read_before:
+        stored[np.arange(600)]
+    _refresh(copy, 0, n, ("images", "manifest"))
+    np.testing.assert_array_equal(stored[np.arange(600)], whole)
+
+
+def test_a_file_that_comes_during_the_check_is_checked_too(copy: EmbeddingCache) -> None:
+    stored, check = StoredEmbeddings(copy, 600), copy.check
+
+    def slowly(*what: object, **how: object) -> None:
+        check(*what, **how)  # type: ignore[arg-type]
+        _refresh(copy, 1, 600, ("images", "manifest"))
+
+    with (
+        patch.object(copy, "check", slowly),
+        pytest.raises(CacheDamagedError, match="run this again"),
+    ):
+        stored.read(CHUNK)
+
+
+def test_a_file_is_checked_once(copy: EmbeddingCache) -> None:
+    stored = StoredEmbeddings(copy, 600)
+    with patch.object(copy, "check", wraps=copy.check) as check:
+        for _ in range(3):
+            stored.read(CHUNK)
+    assert check.call_count == 1
 
 
 @SPOIL

@@ -1,6 +1,10 @@
 """`clipcache bench embed` on few images: each case is there, and the figures fit each other."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
@@ -93,8 +97,9 @@ def test_options_arrive_as_they_were_given(cli: Cli, tmp_path: Path) -> None:
     assert called.call_args.args == (EmbedBench(encoder, 7, tmp_path, 3, 5),)
 
 
-def test_an_encoder_that_cannot_be_had_is_one_line(cli: Cli) -> None:
-    result = cli("bench", "embed", "--model", "no such model", "--images", 4)
+def test_an_encoder_that_cannot_be_had_is_one_line(cli: Cli, tmp_path: Path) -> None:
+    mine = folder(tmp_path / "mine", {"": 1})
+    result = cli("bench", "embed", "--model", "no such model", "--source", mine)
     assert result.code == 1
     assert result.err.splitlines()[-1].startswith("error: open_clip has no model called")
 
@@ -127,3 +132,19 @@ def test_other_bytes_are_shouted(capsys: pytest.CaptureFixture[str]) -> None:
     assert "OTHER BYTES" in out
     assert "fast-decode" not in out
     assert "peak of memory" not in out
+
+
+def test_a_terminated_one_leaves_no_temporary_files(tmp_path: Path) -> None:
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "clipcache.cli.main", "bench", "embed", "--images", "4"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+    )
+    assert bench.stderr
+    assert bench.stderr.readline() == "loading the encoder\n"
+    assert list(tmp_path.glob("clipcache-bench-*"))
+    bench.terminate()
+    bench.communicate(timeout=60)
+    assert bench.returncode == 128 + signal.SIGTERM
+    assert not list(tmp_path.glob("clipcache-bench-*"))

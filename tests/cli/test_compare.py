@@ -138,11 +138,11 @@ def test_every_preset_is_a_choice() -> None:
         ("--target 61", "61"),
     ],
 )
-def test_bad_usage_is_2_and_says_how(options: str, words: str) -> None:
-    result = CliRunner().invoke(clipcache, ["compare", "a", "b", *options.split()])
-    assert result.exit_code == 2
-    assert result.stderr.startswith("Usage: ")
-    lines = " ".join(result.stderr.split())
+def test_bad_usage_is_2_and_says_how(cli: Cli, options: str, words: str) -> None:
+    result = cli("compare", "a", "b", *options.split())
+    assert result.code == 2
+    assert result.err.startswith("Usage: ")
+    lines = " ".join(result.err.split())
     assert re.search(words, lines), lines
 
 

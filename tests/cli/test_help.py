@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner
 
 from clipcache.cli.main import COMMANDS, clipcache
+from tests.cli.conftest import Cli
 
 HEAVY = ("torch", "zarr", "numpy", "open_clip", "numba", "faiss", "matplotlib", "PIL")
 
@@ -72,12 +73,12 @@ def test_each_command_says_what_it_does(name: str) -> None:
     ],
     ids=" ".join,
 )
-def test_bad_usage_is_2_and_says_how(arguments: list[str]) -> None:
-    result = CliRunner().invoke(clipcache, arguments)
-    assert result.exit_code == 2
-    assert result.stderr.startswith("Usage: ")
-    assert "Error: " in result.stderr
-    assert not result.stdout
+def test_bad_usage_is_2_and_says_how(cli: Cli, arguments: list[str]) -> None:
+    result = cli(*arguments)
+    assert result.code == 2
+    assert result.err.startswith("Usage: ")
+    assert "Error: " in result.err
+    assert not result.out
 
 
 def test_version() -> None:

@@ -44,7 +44,7 @@ def same(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> bool:
 def test_labels_are_learned(labelled: Labelled, fresh: Fresh) -> None:
     encoder = fresh()
     lesson, album = materials(labelled)
-    # 12 epochs leave two of 13 images wrong on one kind of processor, and none on another.
+    # After 12 epochs one or two of 13 images are wrong, which depends on the kind of processor.
     found = tune(encoder, lesson, album, TuneOptions(epochs=40, batch_size=8, alpha=1.0))
     losses = found.tuning.trained.losses
     assert losses[-1] < 0.5 * losses[0]
