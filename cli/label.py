@@ -9,6 +9,7 @@ from .options import (
     PLACE,
     batch_option,
     device_option,
+    engine_option,
     head_option,
     json_option,
     stop_option,
@@ -56,6 +57,7 @@ from .options import (
 )
 @stop_option
 @device_option
+@engine_option
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8600, show_default=True, help="0 for any."
@@ -80,7 +82,8 @@ def command(context: click.Context, /, **given: Any) -> None:
     shown = given["images"] is not None or not given["only_begin"]
     if given["cache"] and shown:
         images_place(folder, given["images"])  # before a run is begun that could not be shown
-    run = open_run(folder, given["cache"], names, device=given["device"], **options)
+    scored = {"device": given["device"], "engine": given["engine"]}
+    run = open_run(folder, given["cache"], names, **scored, **options)
     if given["only_begin"]:
         if shown:
             photos_of(run, given["images"])  # which is remembered, for whoever shows them

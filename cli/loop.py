@@ -9,6 +9,7 @@ from .options import (
     batch_option,
     cache_argument,
     device_option,
+    engine_option,
     head_option,
     head_start_option,
     json_option,
@@ -49,14 +50,7 @@ from .options import (
 @label_noise_option
 @stop_option
 @device_option
-@click.option(
-    "--engine",
-    type=click.Choice(["inline", "ray"]),
-    default="inline",
-    show_default=True,
-    help="Who scores the pool: all processors of this machine, or those of a Ray cluster, that of "
-    "RAY_ADDRESS or one on this machine; the same images are chosen.",
-)
+@engine_option
 @click.option(
     "--finetune",
     type=click.Choice(["fresh", "continue"]),

@@ -80,6 +80,15 @@ device_option = click.option(
     show_default=True,
     help="Where the pool is scored; the same images are chosen.",
 )
+engine_option = click.option(
+    "--engine",
+    type=click.Choice(["inline", "ray"]),
+    default="inline",
+    show_default=True,
+    help="Who scores the pool: all processors of this machine, or those of a Ray cluster, that of "
+    "RAY_ADDRESS or one on this machine; the same images are chosen, but where two are as good as "
+    "equal to clip_adapter or tip_adapter.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead.")
 root_option = click.option(
     "--root", type=click.Path(path_type=Path), help="Table: the folder that its paths start from."

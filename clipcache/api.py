@@ -34,6 +34,7 @@ from clipcache.embed import EmbedOptions, EmbedSummary
 from clipcache.embed import embed as embed_source
 from clipcache.encoders.options import EncoderOptions, load_encoder
 from clipcache.engines.choose import make_engine
+from clipcache.errors import EngineError
 from clipcache.export.base import ExportOptions, export_as
 from clipcache.finetune.finetune import FinetuneOptions, FinetuneSummary
 from clipcache.finetune.finetune import finetune as finetune_encoder
@@ -120,19 +121,23 @@ def loop(
     finetune: Mode | None = None,
     images: AnyPath | None = None,
     device: str = "cpu",
+    engine: str = "inline",
     **options: Any,
 ) -> list[Round]:
     """Replay active learning on a cache with its own labels, and return what each round measured.
 
-    `options` are fields of `RunConfig`, such as `strategy="margin"`. With `finetune`, "fresh" or
-    "continue", the encoder learns in each round, too, from `images`.
+    `options` are fields of `RunConfig`, such as `strategy="margin"`. With the engine "ray", the
+    workers of a Ray cluster score the pool. With `finetune`, "fresh" or "continue", the encoder
+    learns in each round, too, from `images`; then the pool is scored here.
     """
+    if finetune and engine != "inline":
+        raise EngineError("to fine-tune embeds the pool anew in each round: leave out the engine")
     folder, config, opened = Path(run), RunConfig(**options), EmbeddingCache.open(place_of(cache))
     if finetune:
         tuned = TunedRun.begin_tuned(folder, config, opened, finetune, images, device=device)
         return replay(tuned)
     refuse_tuned(folder)
-    return replay(Run.begin(folder, config, opened, device=device))
+    return replay(Run.begin(folder, config, opened, device=device, engine=engine))
 
 
 def open_run(
@@ -140,8 +145,9 @@ def open_run(
 ) -> Run:
     """Return a run in which people answer, begun on a cache where it is new.
 
-    `names` are classes beside those of the cache, `options` fields of `RunConfig`. `run.propose()`
-    asks, `run.record(...)` answers; `clipcache label` serves the same run as a page.
+    `names` are classes beside those of the cache, `options` fields of `RunConfig`, and `device` or
+    `engine` as for `loop`. `run.propose()` asks, `run.record(...)` answers; `clipcache label`
+    serves the same run as a page.
     """
     return open_people_run(Path(run), place_of(cache) if cache else None, names, **options)
 

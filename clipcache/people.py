@@ -30,6 +30,7 @@ def open_run(
     names: Sequence[str] = (),
     *,
     device: str = "cpu",
+    engine: str = "inline",
     **options: Any,
 ) -> Run:
     """Return the run in `folder`, which is begun on `cache` where it is new.
@@ -40,23 +41,26 @@ def open_run(
     cache : the cache of a new run.
     names : classes beside those of the cache, for a new run.
     device : "cpu" or "cuda", where the pool is scored.
+    engine : "inline" or "ray", who scores it.
     options : fields of `RunConfig` that are not to be as they are by default.
 
     Raises RunError where a new run has no cache, where the run was begun with other options, and
-    where its labels are replayed.
+    where its labels are replayed; EngineError where workers cannot score.
     """
     if (folder / "run.json").exists():
-        return _continue(folder, cache, options, device)
+        return _continue(folder, cache, options, device, engine)
     if cache is None:
         raise RunError(f"there is no run in {folder}; begin one with --cache, as photos.zarr")
     opened = EmbeddingCache.open(cache)
     config = replace(RunConfig(rounds=WHILE_THEY_LIKE, asks="unlabeled"), **options)
     if "held_out" not in options and not _measurable(opened):
         config = replace(config, held_out=min(HELD_OUT, opened.n // 10))
-    return Run.begin(folder, config, opened, names, device=device)
+    return Run.begin(folder, config, opened, names, device=device, engine=engine)
 
 
-def _continue(folder: Path, cache: Place | None, options: Mapping[str, Any], device: str) -> Run:
+def _continue(
+    folder: Path, cache: Place | None, options: Mapping[str, Any], device: str, engine: str
+) -> Run:
     stored = read(folder)
     config = RunConfig(**stored["config"])
     if not config.people:
@@ -64,7 +68,8 @@ def _continue(folder: Path, cache: Place | None, options: Mapping[str, Any], dev
             f"{folder} replays the labels of its cache; name another folder for people to label in"
         )
     opened = EmbeddingCache.open(cache or place_of(stored["cache"]))
-    return Run.begin(folder, replace(config, **options), opened, device=device)
+    config = replace(config, **options)
+    return Run.begin(folder, config, opened, device=device, engine=engine)
 
 
 def _measurable(cache: EmbeddingCache) -> bool:

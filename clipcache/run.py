@@ -103,7 +103,8 @@ class Run:
         """Begin a run, or continue the one in `folder`; RunError where they do not fit.
 
         `names` are classes beside those of the cache. `device`, "cpu" or "cuda", is where the pool
-        is scored, and `engine` by whom, this process or "ray"; linear heads ask for the same rows.
+        is scored, and `engine` by whom, this process or "ray"; heads that are weights ask for the
+        same rows, others may swap two whose scores differ in the last bits of float32.
         EngineError where workers cannot do it.
         """
         data = scored_by(engine, begin(folder, config, cache, names), cache, device)

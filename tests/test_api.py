@@ -105,3 +105,11 @@ def test_a_replay_may_fine_tune(drawn: EmbeddingCache, tmp_path: Path) -> None:
     assert [closed.labels for closed in done] == [8]
     with pytest.raises(RunError, match="begun with --finetune"):
         api.loop(drawn.folder, tmp_path / "run", **options)
+
+
+def test_others_may_score_but_what_is_embedded_anew(drawn: EmbeddingCache, tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match="no engine 'dask' scores"):
+        api.loop(drawn.folder, tmp_path / "run", engine="dask", init="random:8", rounds=0)
+    with pytest.raises(EngineError, match="leave out the engine"):
+        api.loop(drawn.folder, tmp_path / "tuned", engine="ray", finetune="fresh")
+    assert not (tmp_path / "tuned").exists()

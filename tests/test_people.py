@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from clipcache.errors import CacheMissingError, ImageError, RunError
+from clipcache.errors import CacheMissingError, EngineError, ImageError, RunError
 from clipcache.people import HELD_OUT, images_place, only_desk, open_run, photos_of
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
@@ -56,6 +56,15 @@ def test_what_cannot_be_begun_says_why(tmp_path: Path) -> None:
     Run.begin(tmp_path / "replayed", RunConfig(), cache).store.close()
     with pytest.raises(RunError, match="replays the labels of its cache; name another folder"):
         open_run(tmp_path / "replayed")
+
+
+def test_who_scores_is_asked_for_each_time(tmp_path: Path) -> None:
+    cache = write_unlabelled(tmp_path / "c.zarr").path
+    with pytest.raises(EngineError, match="no engine 'dask' scores"):
+        open_run(tmp_path / "run", cache, engine="dask")
+    open_run(tmp_path / "run", cache).store.close()
+    with pytest.raises(EngineError, match="no engine 'dask' scores"):
+        open_run(tmp_path / "run", engine="dask")
 
 
 def test_the_folder_of_the_images_is_remembered(tmp_path: Path) -> None:

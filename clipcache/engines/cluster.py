@@ -1,8 +1,12 @@
 """Workers of a Ray cluster: who is there, who has what, and what becomes of that when one dies."""
 
 import logging
+import os
+import re
+import socket
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 from typing import Any
 
 from clipcache.cache.storage import storage_of
@@ -15,20 +19,43 @@ DEATHS = 3
 """How many workers may die over one job before it is given up, or before any has begun."""
 PATIENCE = 120.0
 """Seconds to wait for a worker when there is none."""
+ANSWER = 5.0
+"""Seconds that the cluster of RAY_ADDRESS has to answer."""
+ALIKE = "all machines need the same Python, Ray and clipcache, with what these import"
 
 
 def connected() -> Any:
     """Return Ray, connected to the cluster of RAY_ADDRESS, or to one that begins on this machine.
 
-    Raises EngineError where it is not installed.
+    Raises EngineError where it is not installed, and where there is no such cluster, or one that
+    does not take this process.
     """
     try:
         import ray
     except ImportError as error:
         raise EngineError("Ray is not installed; `pip install clipcache[ray]`") from error
-    if not ray.is_initialized():
+    if ray.is_initialized():
+        return ray
+    # Or Ray prints each error that nobody asks for, after the one that is raised.
+    os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
+    address = os.environ.get("RAY_ADDRESS", "")
+    try:
+        _require_listener(address)
         ray.init(log_to_driver=False, include_dashboard=False, logging_level=logging.ERROR)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        where = f"the Ray cluster at RAY_ADDRESS={address}" if address else "a Ray cluster here"
+        raise EngineError(
+            f"cannot use {where} ({_line(error)}); `ray status` says whether there is one, and "
+            f"{ALIKE}; without RAY_ADDRESS one begins on this machine"
+        ) from error
     return ray
+
+
+def _require_listener(address: str) -> None:
+    """Raise OSError where nobody listens at HOST:PORT: Ray would try for a quarter of an hour."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdecimal():
+        socket.create_connection((host.strip("[]"), int(port)), ANSWER).close()
 
 
 def room(ray: Any, *, cpus: int, gpus: float = 0) -> int:
@@ -40,11 +67,13 @@ def room(ray: Any, *, cpus: int, gpus: float = 0) -> int:
 
 def require_shared(cache: Place) -> None:
     """Raise EngineError where this machine, that of a worker, finds no such cache."""
-    if not storage_of(cache).begun():
-        raise EngineError(
-            f"a Ray worker finds no {cache}: the cache must be in a folder that all machines "
-            "share under the same name"
-        )
+    if storage_of(cache).begun():
+        return
+    if isinstance(cache, Path):
+        remedy = "it must be in a folder that all machines share under the same name"
+    else:
+        remedy = "all machines need the same settings for it, such as AWS_ENDPOINT_URL"
+    raise EngineError(f"a Ray worker finds no cache at {cache}: {remedy}")
 
 
 class Crew:
@@ -64,7 +93,11 @@ class Crew:
         """Worker that was never ready -> failures before it was made."""
         self._did: dict[int, Any] = {}
         """Job -> who did it last."""
-        self._lost = (ray.exceptions.RayActorError, ray.exceptions.ObjectLostError)
+        self._lost = (
+            ray.exceptions.RayActorError,
+            ray.exceptions.ObjectLostError,
+            ray.exceptions.OutOfMemoryError,
+        )
 
     def hire(self, count: int) -> None:
         """Let there be so many workers, and return before they are ready."""
@@ -138,21 +171,26 @@ class Crew:
 
     def _begun(self, promise: Any) -> None:
         worker = self._starting.pop(promise)
+        before = self._before.pop(worker, None)
         try:
             self._result(promise)
-        except self._lost as error:
-            if self._before.pop(worker, None) == self._failures:
+        except Exception as error:
+            self._ray.kill(worker)  # it may live, and hold its processor
+            if not isinstance(error, self._lost):
+                raise
+            if before == self._failures:
                 self._failures += 1
             if self._failures == DEATHS:
-                raise EngineError(f"a Ray worker did not start: {_line(error)}") from error
+                raise EngineError(
+                    f"a Ray worker did not start ({_line(error)}); {ALIKE}"
+                ) from error
             self._start()
         else:
-            self._before.pop(worker, None)
             self._failures = 0
             self._workers.append(worker)
 
     def _bury(self, worker: Any, busy: dict[Any, tuple[Any, int]]) -> None:
-        """Have another worker instead of a dead one.
+        """Have another worker instead of one that is dead, or that nobody can reach.
 
         The others of its machine may be dead, too, and the job must not go from one to the next of
         them. Who has no room for it will be heard of; who has is asked whether it is there.
@@ -160,6 +198,7 @@ class Crew:
         if worker not in self._workers:
             return
         self._workers.remove(worker)
+        self._ray.kill(worker)  # or one that lives keeps the processor of the next
         self._start()
         held = Counter(worker for worker, _ in busy.values())
         for other in [one for one in self._workers if held[one] < EACH]:
@@ -167,13 +206,25 @@ class Crew:
             self._starting[other.ready.remote()] = other
 
     def _result(self, promise: Any) -> Any:
-        """Return what was promised; raise what the worker raised."""
+        """Return what was promised; raise what the worker raised.
+
+        What its machine or Ray is to blame for is an EngineError; anything else is a bug of ours.
+        """
         try:
             return self._ray.get(promise)
-        except self._ray.exceptions.RayTaskError as error:
-            if isinstance(error.cause, ClipcacheError):
-                raise error.cause from None
+        except self._lost:
             raise
+        except self._ray.exceptions.RayError as error:
+            cause = getattr(error, "cause", error)
+            if isinstance(cause, ClipcacheError):
+                raise cause from None
+            if isinstance(cause, OSError):
+                remedy = "see to its machine, and run this again"
+            elif isinstance(cause, ImportError | self._ray.exceptions.RayError):
+                remedy = ALIKE
+            else:
+                raise
+            raise EngineError(f"a Ray worker failed ({_line(error)}); {remedy}") from error
 
 
 class _Waiting:
@@ -210,4 +261,7 @@ class _Waiting:
 
 
 def _line(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    """Return what a long message comes to: how its last traceback ends, or else its beginning."""
+    said = str(error) or type(error).__name__
+    ends = re.findall(r"^\w[\w.]*(?:Error|Exception): .+", said, re.MULTILINE)
+    return " ".join((ends[-1] if ends else said).split())[:300]

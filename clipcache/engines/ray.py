@@ -8,8 +8,10 @@ costs the chunks that it had.
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
+from threading import Lock
 from typing import Any
 
+from clipcache.encoders.base import Encoder
 from clipcache.engines.cluster import EACH, Crew, connected, require_shared, room
 from clipcache.engines.work import MakeEncoder, Seen, Task, Unit, do_chunks
 from clipcache.threads import limit_threads
@@ -56,12 +58,16 @@ class _Actor:
     def __init__(self, task: Task, make_encoder: MakeEncoder) -> None:
         limit_threads(task.threads)
         self._task = task
-        self._encoder = make_encoder()
+        self._make_encoder = make_encoder
+        self._encoder: Encoder | None = None
+        self._making = Lock()
 
     def ready(self) -> None:
-        """Return when there is an encoder."""
+        """Return at once, where the cache is there."""
         require_shared(self._task.cache)
 
     def do(self, unit: Unit) -> list[Seen]:
-        """Do one unit."""
+        """Do one unit; the first makes the encoder, whose weights may have to be fetched."""
+        with self._making:
+            self._encoder = self._encoder or self._make_encoder()
         return list(do_chunks(self._task, self._encoder, [unit]))

@@ -2,9 +2,10 @@
 
 Each worker opens the cache by its path and scores its chunks with the code that scores a pool here,
 on one processor; what is best is merged here by exact scores, so that the same rows are chosen
-whoever scored what. Heads are sent once a question, rows as a bit each, vectors never. From round
-to round a worker keeps its chunks, which its machine then has in memory. One that dies costs those
-that it was at.
+whoever scored what. (A head that is no weight matrix has none. Its float32 scores count, whose last
+bits depend on the processor and on how many rows are multiplied at once.) Heads are sent once a
+question, rows as a bit each, vectors never. From round to round a worker keeps its chunks, which
+its machine then has in memory. One that dies costs those that it was at.
 
 There are no local processes for this: threads use all processors of a machine already.
 """
@@ -12,7 +13,7 @@ There are no local processes for this: threads use all processors of a machine a
 import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from importlib import import_module
 from pathlib import Path
 from threading import Lock
@@ -102,34 +103,41 @@ class _Worker:
     def __init__(self, cache: Place, n: int, seals: str) -> None:
         limit_threads(1)
         self._cache, self._n, self._seals = cache, n, seals
-        self._rows: StoredEmbeddings | None = None
 
     def ready(self) -> None:
-        """Return when the cache is open."""
-        if self._rows is not None:
-            return
+        """Return at once, where the cache is there."""
         require_shared(self._cache)
+
+    @cached_property
+    def _rows(self) -> StoredEmbeddings:
+        """Open the cache; one in a bucket is copied to this machine, which takes its time."""
         cache = EmbeddingCache.open(self._cache)
         if _seals(cache, self._n) != self._seals:
             raise EngineError(
                 f"a Ray worker finds another cache at {self._cache}: all machines must see the "
                 "same one under the same name; if it was embedded anew just now, run this again"
             )
-        self._rows = StoredEmbeddings(cache, self._n)
+        return StoredEmbeddings(cache, self._n)
 
     def best(
         self, start: int, wanted: npt.NDArray[np.uint8], queries: Sequence[Query]
     ) -> list[Best]:
         """Answer the queries with rows from `start` on, those that have a bit in `wanted`."""
-        assert self._rows is not None
         rows = start + np.flatnonzero(np.unpackbits(wanted))
         return best_each(self._rows, rows, queries)
 
 
 def _seals(cache: EmbeddingCache, n: int) -> str:
-    """Return what tells the first `n` rows of a cache from others, whole chunks of them."""
-    seals = np.asarray(cache.array("manifest/result")[: n // cache.chunk_rows])
-    return hashlib.sha256(f"{cache.identity} {n}".encode() + seals.tobytes()).hexdigest()
+    """Return what tells the first `n` rows of a cache from others.
+
+    Those of a chunk that goes on after them are told by their vectors, for its seal changes when
+    rows are appended.
+    """
+    whole = n // cache.chunk_rows
+    sha = hashlib.sha256(f"{cache.identity} {n}".encode())
+    sha.update(cache.seals("result")[:whole].tobytes())
+    sha.update(cache.read("embedding", slice(whole * cache.chunk_rows, n)).tobytes())
+    return sha.hexdigest()
 
 
 def _name_of(kernel: Any) -> tuple[str, str]:

@@ -11,6 +11,7 @@ import pytest
 
 from clipcache.people import images_place
 from clipcache.run import Run
+from tests.cli.conftest import Cli
 from tests.pictures import draw
 from tests.unlabelled import write_unlabelled
 
@@ -105,3 +106,13 @@ def test_a_host_that_others_reach_is_warned_of(pool: Path) -> None:
     said = refused(pool, "run", "--cache", "c.zarr", "--images", "images", "--host", "203.0.113.9")
     assert "warning: 203.0.113.9 can be reached from other machines" in said
     assert "cannot listen on 203.0.113.9" in said
+
+
+def test_workers_may_score(cli: Cli, pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "ray", None)
+    begin = ("label", pool / "run", "--cache", pool / "c.zarr", "--only-begin")
+    said = cli(*begin, "--engine", "ray")
+    assert (said.code, "Ray is not installed" in said.err) == (1, True)
+    assert cli(*begin).code == 0
+    said = cli("label", pool / "run", "--only-begin", "--engine", "ray")
+    assert (said.code, "Ray is not installed" in said.err) == (1, True)

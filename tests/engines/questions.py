@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from clipcache import registry, scoring
 from clipcache.arrays import Logits, RowIds, Vectors
-from clipcache.cache.layout import PARTS
+from clipcache.cache.layout import PARTS, Columns
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.features import Rows
@@ -16,10 +18,8 @@ from clipcache.kernels.disagreement import disagreement
 from clipcache.kernels.energy import energy
 from clipcache.kernels.entropy import entropy
 from clipcache.kernels.margin import margin
-from clipcache.loop import replay
+from clipcache.people import open_run
 from clipcache.pool import Pool
-from clipcache.run import Run
-from clipcache.run_config import RunConfig
 from clipcache.scoring import Query
 from clipcache.strategies.base import Strategy
 from clipcache.whitening import PoolSample
@@ -35,12 +35,17 @@ LABELED = np.sort(RNG.choice(N, 30, replace=False))
 UNLABELED = np.setdiff1d(np.arange(N), LABELED)
 
 
-def pool_cache(path: Path, chunk_rows: int) -> EmbeddingCache:
-    """Write 700 rows of which most are there twice, so that they tie across chunks."""
+def pool_columns() -> dict[str, npt.NDArray[Any]]:
+    """Return 700 rows of which most are there twice, so that they tie across chunks."""
     values = columns(N, C)
     values["embedding"][350:] = values["embedding"][:350]
+    return values
+
+
+def pool_cache(path: Path, chunk_rows: int, values: Columns) -> EmbeddingCache:
+    """Write rows, to a cache that is there or not."""
     with CacheWriter.open(path, identity(), chunk_rows=chunk_rows) as writer:
-        writer.grow(N)
+        writer.grow(len(values["key"]))
         for part, names in PARTS.items():
             for chunk in range(writer.cache.chunks):
                 span = writer.cache.span(chunk)
@@ -83,10 +88,14 @@ def answers(features: Rows) -> dict[str, list[list[float]]]:
 
 
 def batches(cache: EmbeddingCache, folder: Path, engine: str) -> list[list[int]]:
-    """Return what a whole run asks for."""
-    config = RunConfig(strategy="margin", init="random:20", batch=5, rounds=2)
-    run = Run.begin(folder, config, cache, engine=engine)
-    replay(run)
-    found: list[RowIds] = run.batches
-    run.store.close()
+    """Return what people are asked for, in a run that is left and opened again."""
+    options = {"strategy": "margin", "init": "random:20", "batch": 5, "asks": "all", "held_out": 0}
+    found: list[RowIds] = []
+    for _ in range(2):
+        run = open_run(folder, cache.path, engine=engine, **options)
+        rows = run.propose()
+        run.record(rows, cache.labels()[rows], annotator="somebody", source="test")
+        run.propose()
+        found = run.batches
+        run.store.close()
     return [batch.tolist() for batch in found]

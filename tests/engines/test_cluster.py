@@ -1,9 +1,11 @@
 """Who gets which job, and what becomes of it, on machines that die at any moment."""
 
 import random
+import socket
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -11,23 +13,35 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipcache.engines.cluster import DEATHS, Crew, room
+from clipcache.engines.cluster import DEATHS, Crew, connected, require_shared, room
 from clipcache.errors import CacheDamagedError, EngineError
+from tests.buckets import make_bucket, s3_server
 
 
-class Died(Exception):
-    """What Ray says of a worker that is no more."""
+class Said(Exception):
+    """What Ray says."""
 
 
-class Lost(Exception):
+class Died(Said):
+    """What Ray says of a worker that is no more, or that cannot be reached."""
+
+
+class Lost(Said):
     """What Ray says of something that was done, but is no more."""
 
 
-class Failed(Exception):
+class Starved(Said):
+    """What Ray says of a worker that took the memory of others, and is no more."""
+
+
+class Failed(Said):
     """What Ray makes of an error in a worker."""
 
     def __init__(self, cause: Exception) -> None:
         self.cause = cause
+
+
+GONE = CacheDamagedError("chunk 3 is gone")
 
 
 class Promise(NamedTuple):
@@ -57,14 +71,22 @@ class FakeRay:
     machines: int = 1
     fatal: dict[int, int] = field(default_factory=dict)
     """Job -> how many workers it kills."""
+    said: type[Said] = Lost
+    """What is said of their jobs."""
+    away: dict[int, int] = field(default_factory=dict)
+    """Job -> how many workers cannot be reached while they are at it, though they live."""
     deaf: int = 0
-    """How many workers die before they are ready."""
+    """How many workers cannot be reached before they are ready, though they live."""
+    last_words: str = ""
+    """What is said of them."""
     wrong: int = -1
     """A job that raises."""
+    fault: Exception = GONE
+    """What it raises."""
 
     def __post_init__(self) -> None:
         self.exceptions = SimpleNamespace(
-            RayActorError=Died, ObjectLostError=Lost, RayTaskError=Failed
+            RayError=Said, RayActorError=Died, ObjectLostError=Lost, OutOfMemoryError=Starved
         )
         self.rng = random.Random(self.seed)
         self.dead: set[int] = set()
@@ -102,13 +124,15 @@ class FakeRay:
     def get(self, promise: Promise) -> int | None:
         worker, job = promise.worker, promise.job
         if self._dies(promise) or worker.machine in self.dead or worker in self.ended:
-            raise Died if job is None else Lost
+            raise Died if job is None else self.said
         if job is None and self.deaf:
             self.deaf -= 1
-            self.ended.add(worker)
+            raise Died(self.last_words)
+        if job is not None and self.away.get(job):
+            self.away[job] -= 1
             raise Died
         if job is not None and job == self.wrong:
-            raise Failed(CacheDamagedError("chunk 3 is gone"))
+            raise Failed(self.fault)
         if job is not None:
             self.did[job] = worker
         return job
@@ -186,6 +210,41 @@ def test_workers_that_do_not_start_are_replaced_but_not_for_ever() -> None:
         done_by(FakeRay(deaf=99), 5, 2)
 
 
+def test_of_a_traceback_its_end_is_said() -> None:
+    words = (
+        "The actor died because of an error raised in its creation task, \x1b[36mray::_Worker"
+        ".__init__()\x1b[39m (pid=14993, ip=10.0.0.2, actor_id=5b4d4fdeada86ad60d3ba66601000000)\n"
+        "           ^^^^^^^^^^^^^^^^^^^^^^^^^^\n"
+        "RuntimeError: The actor with name _Worker failed to import on the worker. This may be "
+        "because needed library dependencies are not installed in the worker environment:\n\n"
+        "\x1b[36mray::_Worker.__init__()\x1b[39m (pid=14993, ip=10.0.0.2)\n"
+        "ModuleNotFoundError: No module named 'clipcache'"
+    )
+    why = r"did not start \(ModuleNotFoundError: No module named 'clipcache'\); all machines need"
+    with pytest.raises(EngineError, match=why):
+        done_by(FakeRay(deaf=99, last_words=words), 5, 2)
+
+
+def test_who_cannot_be_reached_is_ended_for_it_may_live() -> None:
+    ray = FakeRay(away={4: 1}, deaf=1)
+    crew, found = done_by(ray, 9, 2)
+    assert sorted(found) == list(range(9))
+    crew.end()
+    assert ray.ended == set(ray.made), "nobody keeps a processor"
+
+
+def test_a_worker_that_took_too_much_memory_is_replaced() -> None:
+    assert sorted(done_by(FakeRay(fatal={4: 1}, said=Starved), 9, 2)[1]) == list(range(9))
+
+
+def test_a_fault_of_a_machine_is_a_line_and_one_of_ours_is_not() -> None:
+    full = FakeRay(wrong=3, fault=OSError("No space left on device"))
+    with pytest.raises(EngineError, match=r"\(No space left on device\); see to its machine"):
+        done_by(full, 9, 2)
+    with pytest.raises(Failed):
+        done_by(FakeRay(wrong=3, fault=TypeError("a bug")), 9, 2)
+
+
 def test_what_a_worker_raises_is_raised_and_the_crew_goes_on() -> None:
     ray = FakeRay(wrong=3)
     crew = Crew(ray, ray.new)
@@ -213,3 +272,25 @@ def test_room_is_what_each_worker_gets() -> None:
     assert room(there(CPU=8.0, GPU=3.0), cpus=1, gpus=1) == 3
     assert room(there(CPU=2.0, GPU=3.0), cpus=1, gpus=0.5) == 2
     assert room(there(CPU=0.0), cpus=1) == 1
+
+
+def test_no_cluster_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed")
+    monkeypatch.setenv("RAY_IGNORE_UNHANDLED_ERRORS", "1")  # or it would stay
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    for address, why in ((f"127.0.0.1:{port}", "refused"), ("nowhere", "Invalid address format")):
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(EngineError, match=f"RAY_ADDRESS={address} .*{why}.*`ray status`"):
+            connected()
+
+
+def test_a_cache_that_workers_do_not_find_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with pytest.raises(EngineError, match=r"no cache at .*c\.zarr: it must be in a folder"):
+        require_shared(tmp_path / "c.zarr")
+    with s3_server(monkeypatch) as address:
+        make_bucket(address, "bucket")
+        with pytest.raises(EngineError, match="no cache at s3://bucket/c: all machines need"):
+            require_shared("s3://bucket/c")

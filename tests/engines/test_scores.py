@@ -1,50 +1,21 @@
 """Pools that are scored by a real Ray cluster of two nodes, some of whose workers are killed."""
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cli.loop import command
 from clipcache.dataset import Dataset
-from clipcache.engines.scores import scored_by
-from clipcache.errors import EngineError
-from tests.engines.questions import answers, batches, pool_cache
+from clipcache.engines.scores import _Worker, scored_by
+from clipcache.errors import CacheDamagedError, EngineError
+from tests.engines.questions import answers, batches
 
 CHUNKS = 14
-
-
-@pytest.fixture(scope="module")
-def work(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same pool in chunks of two sizes."""
-    folder = tmp_path_factory.mktemp("work")
-    for size in (50, 1000):
-        pool_cache(folder / str(size), size)
-    return folder
-
-
-@pytest.fixture(scope="module")
-def found(work: Path) -> dict[str, Any]:
-    """What a cluster finds in them."""
-    pytest.importorskip("ray", reason="Ray is not installed")
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.engines.two_machines", str(work)],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=Path(__file__).parents[2],
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    # Ray prints there, too.
-    (line,) = (line for line in done.stdout.splitlines() if line.startswith("{"))
-    results: dict[str, Any] = json.loads(line)
-    return results
 
 
 def here(work: Path, size: int) -> Dataset:
@@ -61,7 +32,7 @@ def test_a_cluster_chooses_the_rows_that_this_process_does(
         assert found[name][question] == [rows, scores], question
 
 
-def test_a_run_asks_for_the_same_images(work: Path, found: dict[str, Any]) -> None:
+def test_people_are_asked_about_the_same_images(work: Path, found: dict[str, Any]) -> None:
     cache = EmbeddingCache.open(work / "1000")
     assert found["run"] == batches(cache, work / "here", "inline")
 
@@ -84,6 +55,31 @@ def test_a_lost_machine_costs_its_parts_only(found: dict[str, Any]) -> None:
     assert found["lost"]["best"] == found["whole"]["best"]
     assert CHUNKS < found["lost"]["blocks"] <= CHUNKS + 2, "one for each of its workers"
     assert found["afterwards"] == {"best": found["whole"]["best"], "blocks": CHUNKS, "workers": 1}
+
+
+def test_workers_must_find_the_same_vectors_and_may_find_more(
+    work: Path, found: dict[str, Any]
+) -> None:
+    assert found["grown"][:40] == found["large"]["margin 40"][0]
+    assert f"a Ray worker finds another cache at {work / 'other'}" in found["other"]
+
+
+def test_what_workers_have_not_installed_is_said(found: dict[str, Any]) -> None:
+    why = "(ModuleNotFoundError: No module named 'vanished'); all machines need the same Python"
+    assert f"a Ray worker failed {why}" in found["no head"]
+
+
+def test_a_worker_is_ready_before_it_opens_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        "clipcache.engines.scores.limit_threads", lambda threads: None
+    )  # of this process
+    (tmp_path / "zarr.json").write_text("damaged")
+    worker = _Worker(tmp_path, 8, "")
+    worker.ready()
+    with pytest.raises(CacheDamagedError):
+        worker.best(0, np.ones(1, dtype=np.uint8), [])
 
 
 def test_without_ray_there_is_one_line(

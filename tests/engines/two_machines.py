@@ -1,16 +1,19 @@
-"""A Ray cluster of two nodes, whose workers score pools while some are killed; run as a program.
+"""A Ray cluster of two nodes, whose workers embed and score while some are killed.
 
-In a process of its own, since Ray leaves threads and files behind that are not ours to judge.
+Run as a program: in a process of its own, since Ray leaves threads and files behind that are not
+ours to judge.
 """
 
 import json
 import logging
 import os
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -23,12 +26,29 @@ from ray.cluster_utils import Cluster
 
 from clipcache import scoring
 from clipcache.arrays import Logits, RowIds, Vectors
+from clipcache.cache.layout import Columns
 from clipcache.cache.reader import EmbeddingCache
+from clipcache.embed import EmbedOptions, embed
+from clipcache.engines.ray import Ray
 from clipcache.engines.scores import OnCluster
 from clipcache.errors import EngineError
+from clipcache.images.folder import Folder
 from clipcache.kernels.margin import margin
+from clipcache.projection import HasLogits
 from clipcache.scoring import Best, Query
-from tests.engines.questions import UNLABELED, N, RowByRow, answers, batches
+from tests.engines.questions import (
+    HEAD,
+    UNLABELED,
+    C,
+    N,
+    RowByRow,
+    answers,
+    batches,
+    pool_cache,
+    pool_columns,
+)
+from tests.real_encoder import tiny
+from tests.synthetic import columns
 
 CHUNK_ROWS = 50
 FATAL = 5
@@ -58,7 +78,7 @@ class Watched(RowByRow):
             os.kill(os.getpid(), signal.SIGKILL)
         while before >= self.free and not (self.diary / "go").exists():
             time.sleep(0.02)
-        time.sleep(0.1)
+        time.sleep(0.02)
         return super().logits(block)
 
 
@@ -79,16 +99,19 @@ class Losing(OnCluster):
             yield found
 
 
+def asked(rows: OnCluster, head: HasLogits) -> list[int] | str:
+    """Return the best rows, or why there are none."""
+    try:
+        return scoring.top(rows, UNLABELED, head, margin, 50)[0].tolist()
+    except EngineError as error:
+        return str(error)
+
+
 def watched(rows: OnCluster, diary: Path, *, deaths: int = 0, free: int = 99) -> dict[str, Any]:
     """Return the best rows, and how many blocks were looked at by how many workers."""
     diary.mkdir()
     fatal = rows[UNLABELED[UNLABELED // CHUNK_ROWS == FATAL]].astype(np.float32).sum()
-    best: list[int] | str
-    try:
-        head = Watched(diary, float(fatal), deaths, free)
-        best = scoring.top(rows, UNLABELED, head, margin, 50)[0].tolist()
-    except EngineError as error:
-        best = str(error)
+    best = asked(rows, Watched(diary, float(fatal), deaths, free))
     workers = [path.name.split()[2] for path in diary.glob("block *")]
     return {"best": best, "blocks": len(workers), "workers": len(set(workers))}
 
@@ -102,16 +125,54 @@ def by_all(rows: OnCluster, folder: Path) -> dict[str, Any]:
     raise AssertionError
 
 
-def main(work: Path) -> None:
-    """Score, lose workers and a machine, and print what was found."""
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+def vanished_head(folder: Path) -> HasLogits:
+    """Return a head of a module that only this process has, as if workers had not installed it."""
+    path = folder / "vanished.py"
+    path.write_text("from tests.engines.questions import RowByRow\nclass Head(RowByRow): ...\n")
+    sys.path.insert(0, str(folder))
+    head: HasLogits = import_module("vanished").Head()
+    path.unlink()
+    shutil.rmtree(folder / "__pycache__", ignore_errors=True)
+    return head
+
+
+def changed(folder: Path, values: Columns) -> list[int] | str:
+    """Return what is found where the cache changes before the workers open it."""
+    rows = OnCluster(pool_cache(folder, 1000, pool_columns()), N)
+    pool_cache(folder, 1000, values)
+    return asked(rows, HEAD)
+
+
+def embedding(work: Path, cluster: Cluster) -> dict[str, Any]:
+    """Embed photos, and lose a machine on the way."""
+    second = cluster.add_node(num_cpus=1)
+    found: dict[str, Any] = {"workers": 0, "killed": None, "done": 0}
+
+    def tell(done: int, failed: int, total: int) -> None:
+        found["done"] = done
+        found["workers"] = max(found["workers"], 2 - int(ray.available_resources().get("CPU", 0)))
+        if done >= 16 and found["killed"] is None:
+            found["killed"] = done
+            cluster.remove_node(second, allow_graceful=False)
+
+    options = EmbedOptions(batch_size=5, workers=1, chunk_rows=8)
+    embed(Folder(work / "photos"), tiny(), work / "embedded", options, tell, engine=Ray(tiny))
+    return found
+
+
+def score(work: Path, cluster: Cluster) -> dict[str, Any]:
+    """Score pools, and lose workers and a machine on the way."""
     second = cluster.add_node(num_cpus=2)
-    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     large, small = (EmbeddingCache.open(work / str(size)) for size in (1000, CHUNK_ROWS))
     found: dict[str, Any] = {"large": answers(OnCluster(large, N))}  # whose workers end here
     found["run"] = batches(large, work / "on a cluster", "ray")
+    pool = pool_columns()
+    more = {name: np.concatenate([values, values[:99]]) for name, values in pool.items()}
+    found["grown"] = changed(work / "grown", more)
+    found["other"] = changed(work / "other", columns(N, C))
     rows = Losing(small, N)
     found["small"] = answers(rows)
+    found["no head"] = asked(rows, vanished_head(work))
     found["whole"] = by_all(rows, work / "whole")
     found["killed"] = watched(rows, work / "killed", deaths=1)
     found["killed again and again"] = watched(rows, work / "again and again", deaths=99)
@@ -125,6 +186,14 @@ def main(work: Path) -> None:
     found["lost"] = watched(rows, work / "lost", free=FREE)
     rows.lose = None
     found["afterwards"] = watched(rows, work / "afterwards")
+    return found
+
+
+def main(work: Path) -> None:
+    """Embed, score, and print what was found."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
+    ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
+    found = {"embedded": embedding(work, cluster)} | score(work, cluster)
     sys.stdout.write(json.dumps(found) + "\n")
     ray.shutdown()
     cluster.shutdown()
