@@ -1,6 +1,7 @@
 """The image half of an encoder of PyTorch: how images become pixels, and pixels unit vectors."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -13,6 +14,7 @@ from clipcache.encoders._pixels import Exact, Fast
 from clipcache.encoders._precision import settle
 from clipcache.encoders._tower import Tower
 from clipcache.encoders._view import View
+from clipcache.encoders.base import Identity
 from clipcache.encoders.options import EncoderOptions
 from clipcache.threads import available_threads
 
@@ -53,11 +55,6 @@ class ImageHalf:
         return cls(tower, view, pixels, checked)
 
     @property
-    def words(self) -> str:
-        """What is done to an image, as a part of the identity."""
-        return self._pixels.words
-
-    @property
     def dim(self) -> int:
         """How many numbers a vector has, as the tower says: configs name it in too many places."""
         black = np.zeros((1, 3, self.view.side, self.view.side), dtype=np.uint8)
@@ -67,6 +64,20 @@ class ImageHalf:
     def lanes(self) -> int:
         """How many batches to encode at once; a GPU gets one while it works on the other."""
         return 2 if self.tower.device.type == "cuda" else available_threads()
+
+    def identity(self, library: str, model: str, pretrained: str, weights: str) -> Identity:
+        """Return who the encoder is; of a checkpoint, only the file's name."""
+        return Identity(
+            library=library,
+            model=model,
+            pretrained=Path(pretrained).name if Path(pretrained).is_file() else pretrained,
+            weights=weights,
+            preprocessing=self._pixels.words,
+            image_size=self.view.side,
+            dim=self.dim,
+            dtype=self.tower.precision,
+            checked=self.checked,
+        )
 
     def prepare(self, data: bytes) -> Pixels:
         """Return the image in these bytes as (3, s, s); ImageError where it is none."""
@@ -79,3 +90,37 @@ class ImageHalf:
     def encode(self, batch: Pixels) -> Vectors:
         """Return (b, d) float32 unit rows for (b, 3, s, s) pixels."""
         return self.tower.encode(batch)
+
+
+class SeesImages:
+    """The part of an encoder that its image half does."""
+
+    def __init__(self, images: ImageHalf) -> None:
+        self._images = images
+
+    @property
+    def tower(self) -> Tower:
+        """The image tower, from pixels to unit rows."""
+        return self._images.tower
+
+    @property
+    def view(self) -> View:
+        """What it sees of an image."""
+        return self._images.view
+
+    @property
+    def lanes(self) -> int:
+        """How many batches to encode at the same time."""
+        return self._images.lanes
+
+    def prepare(self, data: bytes) -> Pixels:
+        """Return the image in these bytes as (3, s, s); ImageError where it is none."""
+        return self._images.prepare(data)
+
+    def preprocess(self, image: Image.Image) -> Pixels:
+        """Return one RGB image as (3, s, s), by default through the library's own transform."""
+        return self._images.preprocess(image)
+
+    def encode_images(self, batch: Pixels) -> Vectors:
+        """Return (b, d) float32 unit rows for (b, 3, s, s) pixels."""
+        return self._images.encode(batch)

@@ -8,13 +8,12 @@ from typing import Any, Self
 
 import open_clip
 import torch
-from PIL import Image
 
 from clipcache import tiny
-from clipcache.arrays import Pixels, Vectors
+from clipcache.arrays import Vectors
 from clipcache.encoders._hub import first_line, made_quietly
-from clipcache.encoders._images import ImageHalf
-from clipcache.encoders._tower import Tower, digest, pick_device
+from clipcache.encoders._images import ImageHalf, SeesImages
+from clipcache.encoders._tower import digest, pick_device
 from clipcache.encoders._view import View
 from clipcache.encoders.base import Identity
 from clipcache.encoders.options import EncoderOptions
@@ -28,13 +27,13 @@ DEFAULT_WEIGHTS = {TINY: "built-in", "ViT-B-32": "laion2b_s34b_b79k"}
 TEXT_BATCH = 256
 
 
-class OpenClip:
+class OpenClip(SeesImages):
     """An image tower and a text tower of one open_clip model."""
 
     def __init__(self, model: Any, images: ImageHalf, identity: Identity) -> None:
+        super().__init__(images)
         self.model = model
         """The open_clip module, for whoever changes its weights; always in float32."""
-        self._images = images
         self.identity = identity
         self.logit_scale = float(model.logit_scale.detach().exp())
 
@@ -63,45 +62,8 @@ class OpenClip:
         weights, config = digest(net), net.visual.preprocess_cfg
         words = f"open_clip {json.dumps(config, sort_keys=True)}"
         images = ImageHalf.make(net.visual, _view(config), transform, words, options)
-        identity = Identity(
-            library="open_clip",
-            model=model,
-            pretrained=Path(pretrained).name if Path(pretrained).is_file() else pretrained,
-            weights=weights,
-            preprocessing=images.words,
-            image_size=images.view.side,
-            dim=images.dim,
-            dtype=images.tower.precision,
-            checked=images.checked,
-        )
+        identity = images.identity("open_clip", model, pretrained, weights)
         return cls(net, images, identity)
-
-    @property
-    def tower(self) -> Tower:
-        """The image tower, from pixels to unit rows."""
-        return self._images.tower
-
-    @property
-    def view(self) -> View:
-        """What it sees of an image."""
-        return self._images.view
-
-    @property
-    def lanes(self) -> int:
-        """How many batches to encode at the same time."""
-        return self._images.lanes
-
-    def prepare(self, data: bytes) -> Pixels:
-        """Return the image in these bytes as (3, s, s); ImageError where it is none."""
-        return self._images.prepare(data)
-
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Return one RGB image as (3, s, s), by default through open_clip's own transform."""
-        return self._images.preprocess(image)
-
-    def encode_images(self, batch: Pixels) -> Vectors:
-        """Return (b, d) float32 unit rows for (b, 3, s, s) pixels."""
-        return self._images.encode(batch)
 
     @torch.inference_mode()
     def encode_text(self, prompts: Sequence[str]) -> Vectors:

@@ -7,14 +7,13 @@ from typing import Any, Self
 
 import timm
 import timm.models
-from PIL import Image
 from timm.data.config import resolve_model_data_config
 from timm.data.transforms_factory import create_transform
 
-from clipcache.arrays import Pixels, Vectors
+from clipcache.arrays import Vectors
 from clipcache.encoders._hub import first_line, made_quietly, silence
-from clipcache.encoders._images import ImageHalf
-from clipcache.encoders._tower import Tower, digest, pick_device
+from clipcache.encoders._images import ImageHalf, SeesImages
+from clipcache.encoders._tower import digest, pick_device
 from clipcache.encoders._view import Mode, View
 from clipcache.encoders.base import Identity
 from clipcache.encoders.options import EncoderOptions
@@ -27,13 +26,13 @@ MODES: dict[str, Mode] = {"center": "shortest", "border": "longest", "squash": "
 """What timm calls the ways to make an image square."""
 
 
-class Timm:
+class Timm(SeesImages):
     """The pooled features of one timm model, as unit vectors."""
 
     logit_scale = 1.0
 
     def __init__(self, images: ImageHalf, identity: Identity) -> None:
-        self._images = images
+        super().__init__(images)
         self.identity = identity
 
     @classmethod
@@ -58,45 +57,8 @@ class Timm:
         weights, words = digest(net), f"timm {json.dumps(config, sort_keys=True)}"
         transform = create_transform(**config, is_training=False)
         images = ImageHalf.make(net, _view(config), transform, words, options)
-        identity = Identity(
-            library="timm",
-            model=model,
-            pretrained=Path(pretrained).name if Path(pretrained).is_file() else pretrained,
-            weights=weights,
-            preprocessing=images.words,
-            image_size=images.view.side,
-            dim=images.dim,
-            dtype=images.tower.precision,
-            checked=images.checked,
-        )
+        identity = images.identity("timm", model, pretrained, weights)
         return cls(images, identity)
-
-    @property
-    def tower(self) -> Tower:
-        """The network, from pixels to unit rows."""
-        return self._images.tower
-
-    @property
-    def view(self) -> View:
-        """What it sees of an image."""
-        return self._images.view
-
-    @property
-    def lanes(self) -> int:
-        """How many batches to encode at the same time."""
-        return self._images.lanes
-
-    def prepare(self, data: bytes) -> Pixels:
-        """Return the image in these bytes as (3, s, s); ImageError where it is none."""
-        return self._images.prepare(data)
-
-    def preprocess(self, image: Image.Image) -> Pixels:
-        """Return one RGB image as (3, s, s), by default through timm's own transform."""
-        return self._images.preprocess(image)
-
-    def encode_images(self, batch: Pixels) -> Vectors:
-        """Return (b, d) float32 unit rows for (b, 3, s, s) pixels."""
-        return self._images.encode(batch)
 
     def encode_text(self, prompts: Sequence[str]) -> Vectors:
         """Raise NoTextError: such a model was never taught words."""
