@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from importlib import import_module
 from multiprocessing import active_children, get_context, parent_process
 from threading import Thread
+from threading import enumerate as enumerate_threads
 from typing import TypeVar
 
 from clipcache.errors import RunError
@@ -18,6 +19,9 @@ from clipcache.threads import available_threads, limit_threads
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+PATIENCE = 5.0
+"""Seconds for a thread that waits for the other half of what a terminated process wrote."""
 
 
 def run_all(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[tuple[int, Result]]:
@@ -29,13 +33,15 @@ def run_all(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[t
     """
     if not tasks:
         return
-    others = set(active_children())
+    others, before = set(active_children()), set(enumerate_threads())
+    own: set[Thread] = set()
     # A forked process would inherit the locks of threads that it does not have.
     workers = ProcessPoolExecutor(
         min(available_threads(), len(tasks)), get_context("spawn"), _begin, (work.__module__,)
     )
     try:
         places = {workers.submit(work, task): place for place, task in enumerate(tasks)}
+        own = set(enumerate_threads()) - before
         for ready in as_completed(places):
             yield places[ready], ready.result()
         workers.shutdown()
@@ -45,10 +51,12 @@ def run_all(work: Callable[[Task], Result], tasks: Sequence[Task]) -> Iterator[t
             "or let this one use fewer processors, and run this again"
         ) from error
     finally:
+        workers.shutdown(wait=False, cancel_futures=True)
         for worker in set(active_children()) - others:
             worker.terminate()
             worker.join()
-        workers.shutdown(cancel_futures=True)  # its thread must not meet the interpreter's end
+        for thread in own:
+            thread.join(PATIENCE)  # or it may trip over the end of the interpreter
 
 
 def _begin(module: str) -> None:

@@ -16,6 +16,9 @@ from clipcache.errors import ClipcacheError
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
+PATIENCE = 10.0
+"""Seconds to clean up in, for a process that is ended."""
+
 
 class OwnProcess:
     """Calls functions elsewhere; it ends with the context, or with this process."""
@@ -33,6 +36,8 @@ class OwnProcess:
         self._pipe.close()
         if kind:
             self._process.terminate()
+            self._process.join(PATIENCE)
+            self._process.kill()
         self._process.join()
 
     def __call__(self, function: Callable[P, Result], *args: P.args, **kwargs: P.kwargs) -> Result:
@@ -57,11 +62,16 @@ class OwnProcess:
 @contextmanager
 def sigterm_exits() -> Iterator[None]:
     """Let SIGTERM end this process as an error would: files are removed, and processes ended."""
-    before = signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    before = signal.signal(signal.SIGTERM, _exit)
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _exit(number: int, _: object) -> None:
+    signal.signal(number, signal.SIG_IGN)  # another one must not disturb what is cleaned up now
+    sys.exit(128 + number)
 
 
 @sigterm_exits()

@@ -22,6 +22,8 @@ from clipcache.objects import Found, Objects, Version
 
 RENEWED = 20.0
 """Seconds after which a holder says again that it is there."""
+SOON = 2.0
+"""Seconds after which it tries again where it could not."""
 DEAD = 120.0
 """Seconds without that after which a holder is taken for dead."""
 TIMEOUT = "15s"
@@ -37,7 +39,7 @@ class Lock(NamedTuple):
     """A lock as it was found."""
 
     holder: dict[str, str]
-    """Nothing for a file that came with a folder copied into the bucket."""
+    """Nothing for a lock that was given up, or that came with a folder copied into the bucket."""
     found: Found
 
 
@@ -60,7 +62,8 @@ class Lease:
         began = _seconds()
         _held.add(self._id)  # before another thread can see the lock
         try:
-            self._version = self._make() or self._take_over()
+            version = self._objects.put(self._name, self._me(), new=True) or self._take_over()
+            self._version = self._tried(version) if version else None
         finally:
             if not self._version:
                 _held.discard(self._id)
@@ -71,13 +74,17 @@ class Lease:
         return True
 
     def free(self) -> None:
-        """Give the lock up, unless it was lost; without a network it dies by itself."""
+        """Give the lock up, unless it was lost; without a network it dies by itself.
+
+        An empty lock is nobody's. It stays, for deleting has no condition, and a delete that comes
+        late would hit the next holder's.
+        """
         self._ended.set()
         self._renewing.join()
         try:
             with suppress(SourceError, PermissionError):
-                if self._version and self._put(self._version):
-                    self._objects.delete(self._name)
+                if self._version and not self._empty(self._version) and (mine := self._mine()):
+                    self._empty(mine)
         finally:
             _held.discard(self._id)
 
@@ -99,18 +106,22 @@ class Lease:
         if not (lock := self._look()):
             return None
         known = lock.holder
-        return f"process {known['pid']} on {known['host']}" if known else "nobody knows who"
+        return f"process {known['pid']} on {known['host']}" if known else None
 
-    def _make(self) -> Version | None:
-        """Put a new lock; None where there is one. CacheError where it can be made twice."""
-        version = self._objects.put(self._name, self._me(), new=True)
-        if version and self._objects.put(self._name, self._me(), new=True):
-            self._objects.delete(self._name)
+    def _tried(self, version: Version) -> Version | None:
+        """Renew the lock, and return its version when what must not be put was not; None: lost."""
+        now = self._put(version)
+        if now and (
+            self._objects.put(self._name, self._me(), new=True)
+            or self._objects.put(self._name, self._me(), instead_of=version)
+        ):
+            self._objects.put(self._name, b"")
             raise CacheError(
-                f"{self._objects.url}: this store ignores conditional writes (If-None-Match), so "
-                "two processes could write one cache; write it to a folder, or to another store"
+                f"{self._objects.url}: this store ignores conditional writes (If-None-Match, "
+                "If-Match), so two processes could write one cache; write it to a folder, or to "
+                "another store"
             )
-        return version
+        return now
 
     def _take_over(self) -> Version | None:
         """Put a lock instead of one that is dead; None where there is none or it may be alive."""
@@ -122,11 +133,12 @@ class Lease:
 
     def _renew(self) -> None:
         """Say again and again that this process is there; a lock that was lost is left alone."""
-        while self._version and not self._ended.wait(RENEWED):
-            began = _seconds()
+        pause = RENEWED
+        while self._version and not self._ended.wait(pause):
+            began, pause = _seconds(), min(SOON, RENEWED)
             try:
                 if version := self._objects.put(self._name, self._me(), instead_of=self._version):
-                    self._version, self._renewed = version, began
+                    self._version, self._renewed, pause = version, began, RENEWED
                 else:  # if ours is there, it is of an earlier time: this does not count as renewed
                     self._version = self._mine()
             except (SourceError, PermissionError):
@@ -136,6 +148,10 @@ class Lease:
         """Put the lock instead of another; None where that is not there any more."""
         version = self._objects.put(self._name, self._me(), instead_of=instead_of)
         return version or self._mine()
+
+    def _empty(self, instead_of: Version) -> Version | None:
+        """Put an empty lock instead of another; None where that is not there any more."""
+        return self._objects.put(self._name, b"", instead_of=instead_of)
 
     def _mine(self) -> Version | None:
         """Return the version of the lock where this process has it after all.
@@ -211,10 +227,10 @@ def _seconds() -> float:
 def _read(lock: bytes) -> dict[str, str]:
     """Return what a lock says."""
     try:
-        found: dict[str, str] = json.loads(lock)
+        found = json.loads(lock)
     except ValueError:
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 def _machine() -> str:

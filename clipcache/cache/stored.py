@@ -44,7 +44,8 @@ class StoredEmbeddings:
             if chunk in self._checked and self._checked[chunk] == version:
                 return rows[: self.shape[0] - chunk * self.chunk_rows]
             self._cache.check("result", chunk, sealed=self._seals[chunk])
-            self._checked[chunk] = version  # if another file came during the check, it shows above
+            if self._mapped(chunk)[0] == version:  # no other file came during the check
+                self._checked[chunk] = version
 
     def _mapped(self, chunk: int) -> tuple[Version, Features]:
         """Return the rows that a chunk has room for, unchecked, and which file they are of."""

@@ -218,7 +218,7 @@ class Crew:
             cause = getattr(error, "cause", error)
             if isinstance(cause, ClipcacheError):
                 raise cause from None
-            if isinstance(cause, OSError):
+            if isinstance(cause, OSError | MemoryError):
                 remedy = "see to its machine, and run this again"
             elif isinstance(cause, ImportError | self._ray.exceptions.RayError):
                 remedy = ALIKE

@@ -61,11 +61,12 @@ class OnCluster(StoredEmbeddings):
 
     def __init__(self, cache: EmbeddingCache, n: int) -> None:
         """Connect to Ray and let workers begin, one for each processor of the cluster."""
+        seals = _seals(cache, n)  # before ours are read: who changes the cache meanwhile is seen
         super().__init__(cache, n)
         self._ray = ray = connected()
         worker = ray.remote(_Worker).options(num_cpus=1, max_restarts=0)
         path = cache.path.resolve() if isinstance(cache.path, Path) else cache.path
-        self._crew = Crew(ray, partial(worker.remote, path, n, _seals(cache, n)))
+        self._crew = Crew(ray, partial(worker.remote, path, n, seals))
         workers = room(ray, cpus=1)
         self._crew.hire(min(workers, -(-n // self.chunk_rows)))
         self._together = max(1, min(PART, n // (SHARES * workers)) // self.chunk_rows)
@@ -112,12 +113,13 @@ class _Worker:
     def _rows(self) -> StoredEmbeddings:
         """Open the cache; one in a bucket is copied to this machine, which takes its time."""
         cache = EmbeddingCache.open(self._cache)
+        rows = StoredEmbeddings(cache, self._n)
         if _seals(cache, self._n) != self._seals:
             raise EngineError(
                 f"a Ray worker finds another cache at {self._cache}: all machines must see the "
                 "same one under the same name; if it was embedded anew just now, run this again"
             )
-        return StoredEmbeddings(cache, self._n)
+        return rows
 
     def best(
         self, start: int, wanted: npt.NDArray[np.uint8], queries: Sequence[Query]

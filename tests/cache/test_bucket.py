@@ -60,7 +60,8 @@ def test_a_bucket_holds_what_a_folder_would(bucket: Objects, photos: Path, tmp_p
     assert run(photos, URL).processed == 37
     run(photos, tmp_path / "w")
     assert copied() == tree(tmp_path / "w")
-    assert {found.key for found in bucket.list()} == copied().keys(), "no lock is left"
+    assert {found.key for found in bucket.list()} == {*copied(), ".lock"}
+    assert bucket.get(".lock") == b"", "nobody has it"
     assert run(photos, URL).processed == 0
     save(photos / "coat" / "003.png", 99)
     save(photos / "zebra.png", 98)
@@ -80,7 +81,8 @@ def test_google_cloud_storage_holds_them_too(
         assert run(photos, url).processed == 1
         run(photos, tmp_path / "w")
         assert copied(url) == tree(tmp_path / "w")
-        assert {found.key for found in Objects(url).list()} == copied(url).keys(), "no lock is left"
+        assert {found.key for found in Objects(url).list()} == {*copied(url), ".lock"}
+        assert Objects(url).get(".lock") == b"", "nobody has it"
 
 
 def test_a_store_may_be_opened_for_reading_only(bucket: Objects, photos: Path) -> None:

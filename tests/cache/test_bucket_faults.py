@@ -29,7 +29,7 @@ Fault = Callable[[str, str], str]
 """Called with the method and path of a request; returns what happens to it:
 
 "" (nothing), "drop" (half of it arrives), "expired" (it is refused), "lost" (its answer is lost),
-or "careless" (it is done whatever its condition).
+or the name of a header (which does not arrive).
 """
 
 
@@ -52,8 +52,7 @@ class Relay(BaseHTTPRequestHandler):
         if what == "expired":
             self._answer(400, {}, EXPIRED)
             return
-        unkept = ("connection", "if-none-match") if what == "careless" else ("connection",)
-        kept = {k: v for k, v in self.headers.items() if k.lower() not in unkept}
+        kept = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", what)}
         done = self.behind.request(self.command, self.path, headers=kept, content=body)
         if what == "lost":
             self._answer(500, {}, b"")
@@ -197,7 +196,7 @@ def test_a_lock_is_ones_own_where_only_the_answer_was_lost(
             assert time.monotonic() < ends
             mine.check()
         mine.free()
-        assert not list(bucket.list())
+        assert bucket.get(".lock") == b"", "nobody has it"
 
 
 def test_nobody_waits_for_a_renewal_that_hangs(real: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -261,12 +260,17 @@ def test_who_has_just_ended_is_not_in_the_way(real: str, monkeypatch: pytest.Mon
             assert bucket.held(".lock")
 
 
+@pytest.mark.parametrize("there", [None, b""], ids=["new", "taken over"])
+@pytest.mark.parametrize("condition", ["if-none-match", "if-match"])
 def test_a_store_that_ignores_conditions_is_refused(
-    real: str, photos: Path, monkeypatch: pytest.MonkeyPatch
+    real: str, photos: Path, monkeypatch: pytest.MonkeyPatch, condition: str, there: bytes | None
 ) -> None:
-    with relay(real, lambda method, path: "careless") as address:
+    if there is not None:
+        Objects(URL).put(".lock", there)
+    with relay(real, lambda method, path: condition) as address:
         monkeypatch.setenv("AWS_ENDPOINT_URL", address)
         with pytest.raises(CacheError, match="ignores conditional writes") as caught:
             run(photos, URL)
         assert "\n" not in str(caught.value)
-        assert not list(Objects(URL).list()), "no lock is left"
+        assert [found.key for found in Objects(URL).list()] == [".lock"]
+        assert Objects(URL).get(".lock") == b"", "nobody has it"
