@@ -168,7 +168,6 @@ def test_a_group_is_taken_back_as_a_whole(sit: Sit, restart: bool) -> None:
     desk.answer_many("ann", rows[:2], [1, 1])
     desk.answer_many("ann", rows[2:5], [3, 3, 3])
     desk.answer_many("bob", rows[5:6], [3])
-    time.sleep(0.25)
     desk.answer_many("ann", rows[6:], [3, 3])
     desk.answer("ann", rows[3], 4)
     desk = sit() if restart else desk
@@ -179,6 +178,15 @@ def test_a_group_is_taken_back_as_a_whole(sit: Sit, restart: bool) -> None:
     assert desk.undo("ann") == rows[:2]
     assert desk.undo("ann") == []
     assert desk.run.ballots.votes == {rows[5]: {"bob": 3}}
+
+
+def test_groups_right_after_each_other_are_taken_back_one_by_one(sit: Sit) -> None:
+    desk = sit()
+    rows = rows_in(desk, "ann", 8)
+    groups = [rows[start : start + 2] for start in range(0, 8, 2)]
+    for group in groups:
+        desk.answer_many("ann", group, [3, 3])
+    assert [desk.undo("ann") for _ in groups] == groups[::-1]
 
 
 def test_the_same_answer_again_is_one_answer(sit: Sit) -> None:
