@@ -24,9 +24,8 @@ FORMATS = {name.replace("_", "-"): name for name in registry.names("export")}
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
 @click.option(
     "--image-url",
-    default="{}",
-    show_default=True,
-    help="coco, label-studio: the address of an image, with {} for its key.",
+    help="coco, label-studio: the address of an image, as https://host/{key}, or with {row}.  "
+    "[coco: its bare key]",
 )
 @click.option(
     "--images",
@@ -39,7 +38,7 @@ def command(
     run: Path,
     form: str,
     out: Path,
-    image_url: str,
+    image_url: str | None,
     images: Path | None,
     pretrained: str | None,
     as_json: bool,

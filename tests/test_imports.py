@@ -18,7 +18,7 @@ CLI = PACKAGE.parent / "cli"
 
 FLOORS = (
     ("errors",),
-    ("arrays", "clouds", "durable", "registry", "threads", "tiny"),
+    ("arrays", "clouds", "durable", "image_url", "registry", "threads", "tiny"),
     ("objects",),
     (
         "contenders",

@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from clipcache import registry
 from clipcache.ballots import DISPUTED, OPEN
 from clipcache.durable import write_file
 from clipcache.errors import RunError, UnknownNameError
+from clipcache.image_url import image_url, is_pattern
 from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN, Given
 from clipcache.run import Run
 
@@ -20,16 +20,24 @@ from clipcache.run import Run
 class ExportOptions:
     """What some formats need beside the run."""
 
-    image_url: str = "{}"
-    """The address of an image, with {} for its key."""
+    image_url: str | None = None
+    """The address of an image, as https://host/{key}, or with {row}; None: its bare key."""
     images: Path | None = None
     """A folder of images that a network is checked on."""
     pretrained: str | None = None
     """Where the encoder's weights are, if not where the cache remembers."""
 
-    def url(self, key: str) -> str:
+    def __post_init__(self) -> None:
+        """Raise RunError where all images would have one address."""
+        if self.image_url is not None and not is_pattern(self.image_url):
+            raise RunError(
+                f"--image-url {self.image_url!r} is the same for all images: write {{key}} or "
+                "{row} where they differ"
+            )
+
+    def url(self, row: int, key: str) -> str:
         """Return the address of one image."""
-        return self.image_url.replace("{}", key if self.image_url == "{}" else quote(key))
+        return key if self.image_url is None else image_url(self.image_url, row, key)
 
 
 def export_as(form: str, run: Run, out: Path, options: ExportOptions | None = None) -> str:

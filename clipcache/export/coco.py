@@ -22,7 +22,7 @@ def export(run: Run, out: Path, options: ExportOptions) -> str:
         {
             "id": image.row + 1,
             "file_name": image.key,
-            "coco_url": options.url(image.key),
+            "coco_url": options.url(image.row, image.key),
             "split": image.use,
             "status": image.status,
         }

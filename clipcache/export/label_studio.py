@@ -17,10 +17,10 @@ from clipcache.run import Run
 
 def export(run: Run, out: Path, options: ExportOptions) -> str:
     """Write both files, and return what they hold, in words."""
-    if "{}" not in options.image_url or options.image_url == "{}":
+    if options.image_url is None:
         raise RunError(
-            "Label Studio reaches images by their address; say what it is, with {} for the key, as "
-            "in --image-url 'https://example.org/photos/{}'"
+            "Label Studio reaches images by their address; say what it is, with {key} or {row} "
+            "where images differ, as in --image-url 'https://example.org/photos/{key}'"
         )
     known = known_images(run)
     config = make(classes_of(known, run.names))
@@ -41,7 +41,8 @@ def _task(image: Known, form: Form, options: ExportOptions) -> dict[str, Any]:
         annotations = [{"result": form.result(chosen)}]
     elif image.status == "skipped":
         annotations = [{"result": [], "was_cancelled": True}]
-    data: dict[str, Any] = {form.image_key: options.url(image.key), "likely": image.label or ""}
+    url = options.url(image.row, image.key)
+    data: dict[str, Any] = {form.image_key: url, "likely": image.label or ""}
     if form.buttons_key:
         data[form.buttons_key] = form.options([image.label] if image.label else [])
     meta = {"key": image.key, "annotators": list(image.annotators), "split": image.use}

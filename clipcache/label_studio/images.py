@@ -4,9 +4,9 @@ import hmac
 from collections.abc import Callable
 from hashlib import sha256
 from pathlib import Path
-from urllib.parse import quote
 
 from clipcache.errors import LabelStudioError
+from clipcache.image_url import image_url, is_pattern
 from clipcache.label_studio.client import checked_url
 from clipcache.web.token import read_token
 
@@ -24,8 +24,8 @@ def address_of(where: str, folder: Path) -> Address:
     quoted, but for "/"; or the address of our server, where each image has a token of its own.
     Raises LabelStudioError where it is neither.
     """
-    if "{key}" in where or "{row}" in where:
-        return lambda row, key: where.replace("{row}", str(row)).replace("{key}", quote(key))
+    if is_pattern(where):
+        return lambda row, key: image_url(where, row, key)
     if "{" in where:
         raise LabelStudioError(
             f"--image-url {where!r} is the same for all images: write {{key}} or {{row}} where "

@@ -27,23 +27,23 @@ def test_every_format_is_a_choice() -> None:
 @pytest.mark.parametrize("form", ["csv", "json", "coco", "label-studio", "head"])
 def test_a_file_is_written_and_told_of(cli: Cli, run: Path, tmp_path: Path, form: str) -> None:
     out = tmp_path / "out.x"
-    result = cli("export", run, "--format", form, "--out", out, "--image-url", "http://a/{}")
+    result = cli("export", run, "--format", form, "--out", out, "--image-url", "http://a/{key}")
     assert result.code == 0, result.err
     assert result.out.startswith(f"{out}: ")
     assert out.stat().st_size > 100
     again = cli(
-        "export", run, "--format", form, "--out", out, "--image-url", "http://a/{}", "--json"
+        "export", run, "--format", form, "--out", out, "--image-url", "http://a/{key}", "--json"
     )
     assert json.loads(again.out)["format"] == form
 
 
 def test_options_arrive_as_they_were_given(cli: Cli, run: Path) -> None:
-    options = "--image-url u/{} --images photos --pretrained w.pt"
+    options = "--image-url u/{key} --images photos --pretrained w.pt"
     with patch("clipcache.export.base.export_as", autospec=True, return_value="done") as called:
         result = cli("export", run, "--format", "label-studio", "--out", "a.x", *options.split())
     form, opened, out, given = called.call_args.args
     assert (form, opened.folder, out) == ("label_studio", run, Path("a.x"))
-    assert given == ExportOptions("u/{}", Path("photos"), "w.pt")
+    assert given == ExportOptions("u/{key}", Path("photos"), "w.pt")
     assert result.out == "a.x: done\n"
 
 

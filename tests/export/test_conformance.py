@@ -11,7 +11,7 @@ from clipcache.export.base import ExportOptions, export_as
 from tests.export.conftest import Labelled
 from tests.labelled_run import labelled_run
 
-OPTIONS = ExportOptions(image_url="https://example.org/{}")
+OPTIONS = ExportOptions(image_url="https://example.org/{key}")
 FORMATS = [name for name in registry.names("export") if name != "onnx"]  # it needs an encoder
 
 

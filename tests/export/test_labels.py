@@ -13,7 +13,7 @@ from clipcache.images.source import SourceOptions, open_source
 from clipcache.label_studio.labelling import BROKEN, read
 from tests.export.conftest import Labelled
 
-URL = ExportOptions(image_url="https://example.org/photos/{}?size=full")
+URL = ExportOptions(image_url="https://example.org/photos/{key}?size=full")
 CAPE = 'cape, "long"'
 
 
@@ -104,7 +104,7 @@ def test_coco_points_from_annotations_to_images_and_categories(
     assert found == {key: image.label for key, image in known.items() if image.label}
     assert len({a["id"] for a in coco["annotations"]}) == len(coco["annotations"])
     for image in images.values():
-        assert image["coco_url"] == URL.url(image["file_name"])
+        assert image["coco_url"] == URL.url(image["id"] - 1, image["file_name"])
         assert image["status"] == known[image["file_name"]].status
 
 
@@ -115,7 +115,7 @@ def test_label_studio_reads_each_answer_back(labelled: Labelled, tmp_path: Path)
     by_key = {task["meta"]["key"]: task for task in tasks}
     for image in known_images(labelled.run):
         task = by_key[image.key]
-        assert task["data"][form.image_key] == URL.url(image.key)
+        assert task["data"][form.image_key] == URL.url(image.row, image.key)
         assert task["meta"]["annotators"] == list(image.annotators)
         if image.status in ("open", "disputed"):
             assert task["annotations"] == []
@@ -129,13 +129,19 @@ def test_label_studio_reads_each_answer_back(labelled: Labelled, tmp_path: Path)
 
 
 def test_label_studio_needs_to_know_where_images_are(labelled: Labelled, tmp_path: Path) -> None:
-    for url in ("{}", "https://example.org/"):
-        with pytest.raises(RunError, match="--image-url"):
-            export_as("label_studio", labelled.run, tmp_path / "a.json", ExportOptions(url))
+    with pytest.raises(RunError, match="--image-url"):
+        export_as("label_studio", labelled.run, tmp_path / "a.json")
     assert not list(tmp_path.iterdir())
 
 
+def test_one_address_for_all_images_is_refused() -> None:
+    for url in ("", "{}", "https://example.org/", "https://example.org/{}"):
+        with pytest.raises(RunError, match=r"--image-url .* write \{key\} or \{row\}"):
+            ExportOptions(url)
+
+
 def test_an_address_holds_a_key_safely() -> None:
-    assert URL.url("a b/größe?.jpg").startswith("https://example.org/photos/a%20b/gr%C3%B6")
-    assert URL.url("50%.jpg").endswith("/50%25.jpg?size=full")
-    assert ExportOptions().url("a b.jpg") == "a b.jpg"
+    assert URL.url(3, "a b/größe?.jpg").startswith("https://example.org/photos/a%20b/gr%C3%B6")
+    assert URL.url(3, "50%.jpg").endswith("/50%25.jpg?size=full")
+    assert ExportOptions("https://host/{row}").url(3, "a.jpg") == "https://host/3"
+    assert ExportOptions().url(3, "a b.jpg") == "a b.jpg"
