@@ -20,7 +20,7 @@ def command(cache: "Place", as_json: bool) -> None:
 
     from .output import print_json
 
-    opened = EmbeddingCache.open(cache)
+    opened = EmbeddingCache.open(cache, anew=True)
     damage = list(opened.damage())
     checked = int((opened.finished_rows("result") > 0).sum())
     if as_json:

@@ -66,6 +66,7 @@ CODES = {
     "InvalidAccessKeyId": "credentials",
     "InvalidAuthenticationInfo": "credentials",
     "InvalidToken": "credentials",
+    "RequestTimeTooSkewed": "clock",
     "SignatureDoesNotMatch": "credentials",
     "TokenRefreshRequired": "credentials",
 }
@@ -210,10 +211,17 @@ def _meaning(error: Exception, url: str) -> str:
             f"{url}: credentials for {cloud} are missing, wrong or expired; they are looked for "
             f"in {CREDENTIALS[cloud]}"
         )
+    if fault == "clock":
+        return f"{url}: {cloud} finds the clock of this machine wrong: set it, and run this again"
     if fault == "rights" or name == "PermissionDeniedError":
         return (
             f"{url}: the credentials may not list or read this bucket of {cloud}; they were found "
             f"in {CREDENTIALS[cloud]}"
+        )
+    if name == "InvalidPathError":
+        return (
+            f"{url}: an object there has a name that cannot be used ({_said(error)[:200]}): rename "
+            "or delete it, or name a longer prefix"
         )
     if fault == "network":
         return (
@@ -224,7 +232,7 @@ def _meaning(error: Exception, url: str) -> str:
 
 
 def about(error: Exception) -> str:
-    """Return what is at fault: "bucket", "rights", "credentials" or "network"; "" where unknown."""
+    """Return what is at fault, a value of CODES or PHRASES; "" where unknown."""
     said = _said(error)
     code = re.search(r"<Code>(\w+)</Code>", said)
     if code and code[1] in CODES:

@@ -9,8 +9,12 @@ class ClipcacheError(Exception):
     """The root of the tree; catch it to catch everything below."""
 
 
-class SourceError(ClipcacheError, ValueError):
-    """The place where images should come from cannot be used as it is."""
+class SourceError(ClipcacheError):
+    """The place where images should come from cannot be used as it is.
+
+    No ValueError: whoever takes one for a fault of a single file would hide that all are out of
+    reach.
+    """
 
 
 class ImageError(ClipcacheError, ValueError):

@@ -65,7 +65,7 @@ class Objects:
         """Return the bytes of one object.
 
         Raises FileNotFoundError where there is none, PermissionError where this one may not be
-        read, ValueError where `key` cannot be one, SourceError where none can be read.
+        read, SourceError where none can be read.
         """
         return self.fetch(key)[0]
 
@@ -89,7 +89,7 @@ class Objects:
             known = {"e_tag": instead_of.tag, "version": instead_of.number}
             mode = {name: value for name, value in known.items() if value}
         try:
-            return _version(library.put(store, key, data, mode=mode))
+            return _version(library.put(store, key, data, mode=mode, use_multipart=False))
         except (library.exceptions.AlreadyExistsError, library.exceptions.PreconditionError):
             return None
         except FileNotFoundError as error:
@@ -135,7 +135,7 @@ class Objects:
             if name == "PermissionDeniedError" and about(error) in ("", "rights"):
                 raise PermissionError(f"access to {key} is denied") from error
             if name == "InvalidPathError":
-                raise ValueError(f"{key} is no name of an object") from error
+                raise FileNotFoundError(f"{key} is no name of an object") from error
             refuse(error, self.url)
 
     @cached_property

@@ -15,7 +15,7 @@ from obstore.store import AzureStore, GCSStore, S3Store
 
 from clipcache.clouds import CLOUDS, is_object_url, open_store
 from clipcache.errors import SourceError
-from clipcache.images.base import MISSING
+from clipcache.images.base import MISSING, PassingError
 from clipcache.images.bucket import Bucket
 from clipcache.objects import Objects
 from tests.buckets import SETTINGS, make_bucket, s3_server, upload
@@ -117,12 +117,14 @@ def test_a_root(objects: Objects, tmp_path: Path) -> None:
 
 
 def test_a_survey_spares_requests(objects: Objects, monkeypatch: pytest.MonkeyPatch) -> None:
+    objects.put(".hidden/1.jpg", b"x")
     root = Bucket(objects.url)
     root.survey()
     monkeypatch.setattr(Objects, "head", None)
     monkeypatch.setattr(Objects, "list", None)
     root.survey()
     assert all(root.stamp(name) != MISSING for name in ODD)
+    assert root.stamp(".hidden/1.jpg") != MISSING, "a table may name it"
     assert root.stamp("no.jpg") == MISSING
 
 
@@ -167,8 +169,14 @@ def test_refusals(refusing: Server) -> None:
         assert "AWS_ACCESS_KEY_ID" in text
     assert "may not list or read this bucket of S3" in said("s3://bucket")
     one = Bucket("s3://bucket")
-    with pytest.raises(ValueError, match=r"^access is denied$"):
+    with pytest.raises(PassingError, match=r"^access is denied$"):
         one.read("403-AccessDenied")
+    for code in ("400-ExpiredToken", "403-RequestTimeTooSkewed"):
+        with pytest.raises(SourceError):  # of all objects: no image fails by it
+            one.read(code)
+    assert "finds the clock of this machine wrong" in said(
+        "s3://bucket", lambda objects: objects.get("403-RequestTimeTooSkewed")
+    )
     assert "S3 refused: " in said("s3://bucket", lambda objects: objects.get("400-Whatever"))
 
 

@@ -15,6 +15,9 @@ from clipcache.objects import Objects
 LOOK = 2.0
 """Seconds between two looks at a lock that is waited for."""
 
+_leases: dict[str, list[Lease]] = {}
+"""The locks that this process has of each cache: threads that do chunks open it anew."""
+
 
 class Bucket:
     """Objects below a prefix. What this process writes while it has locks, it writes with them."""
@@ -23,7 +26,7 @@ class Bucket:
         self.place = url
         self._objects = Objects(url)
         self._locks = Objects(url, TIMEOUT)
-        self._leases: list[Lease] = []
+        self._leases = _leases.setdefault(url, [])
 
     def zarr(self) -> Store:
         """Return a store that says what is wrong."""
@@ -42,7 +45,7 @@ class Bucket:
         if self.begun():
             return
         for found in self._objects.list():
-            if not found.key.startswith(LOCK):
+            if found.size and not found.key.startswith(LOCK):  # empty ones stand for folders
                 raise CacheError(
                     f"{self.place} has other things in it ({found.key}, ...), not a cache; "
                     "name another place"
@@ -94,7 +97,7 @@ class Bucket:
 
     def check(self) -> None:
         """Raise CacheLockedError where a lock that this process had was lost."""
-        for lease in self._leases:
+        for lease in tuple(self._leases):
             lease.check()
 
     def _names(self, begins: str) -> set[str]:

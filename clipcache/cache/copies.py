@@ -32,8 +32,10 @@ TRIES = 3
 """How often a cache that changes meanwhile is fetched."""
 
 
-def copy_of(url: str) -> Path | None:
+def copy_of(url: str, *, anew: bool = False) -> Path | None:
     """Return the folder with an up-to-date copy of a cache in a bucket; None where there is none.
+
+    With `anew` nothing that is there is trusted.
 
     Raises SourceError where the bucket cannot be read, CacheError where the disk is full.
     """
@@ -47,6 +49,8 @@ def copy_of(url: str) -> Path | None:
         with in_room(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock"):
+                if anew:
+                    (folder / TAGS).unlink(missing_ok=True)
                 objects = Objects(url)
                 for _ in range(TRIES):
                     if not _update(folder, objects):
@@ -60,12 +64,18 @@ def _update(folder: Path, objects: Objects) -> bool:
     """Fetch what is new, delete what is gone; return whether there was anything."""
     tags = folder / TAGS
     have: dict[str, str] = json.loads(tags.read_bytes()) if tags.exists() else {}
-    want = {found.key: found.tag for found in objects.list() if not found.key.startswith(".")}
-    changed = [key for key, tag in want.items() if have.get(key) != tag]
+    want: dict[str, str] = {}
+    kept: dict[str, str] = {}
+    for found in objects.list():
+        if found.key.startswith(".") or not found.size:  # empty ones stand for folders
+            continue
+        want[found.key] = found.tag
+        if have.get(found.key) == found.tag and _size(folder / found.key) == found.size:
+            kept[found.key] = found.tag
+    changed = [key for key in want if key not in kept]
     gone = have.keys() - want.keys()
     if not changed and not gone:
         return False
-    kept = {key: tag for key, tag in have.items() if want.get(key) == tag}
     write_file(tags, json.dumps(kept).encode())  # a kill must not leave tags of what is half there
     for key in gone:
         (folder / key).unlink(missing_ok=True)
@@ -76,6 +86,14 @@ def _update(folder: Path, objects: Objects) -> bool:
             kept |= {key: want[key] for key, found in zip(part, there, strict=True) if found}
             write_file(tags, json.dumps(kept).encode())
     return True
+
+
+def _size(path: Path) -> int:
+    """Return the size of a file, -1 where it is gone, as what tidies up takes files away."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return -1
 
 
 def _fetch(folder: Path, objects: Objects, key: str) -> bool:

@@ -28,7 +28,6 @@ from clipcache.errors import (
     CacheError,
     CacheFormatError,
     CacheMissingError,
-    SourceError,
 )
 from clipcache.images.base import SPLITS
 from clipcache.images.roots import Place, place_of
@@ -70,14 +69,16 @@ class EmbeddingCache:
             raise CacheDamagedError(f"{path}/zarr.json lacks {error}; {REMEDY}") from error
 
     @classmethod
-    def open(cls, path: Place) -> Self:
+    def open(cls, path: Place, *, anew: bool = False) -> Self:
         """Open a cache for reading; of one in a bucket a copy is kept on this machine.
+
+        With `anew` the copy is fetched whole, whatever is there.
 
         Raises CacheMissingError, CacheFormatError or CacheDamagedError, each saying what is there,
         and SourceError where a bucket cannot be read.
         """
         place = place_of(path)
-        folder = place if isinstance(place, Path) else copy_of(place)
+        folder = place if isinstance(place, Path) else copy_of(place, anew=anew)
         if folder is None or not (folder / "zarr.json").is_file():
             raise CacheMissingError(
                 f"there is no cache at {place}; make one with `clipcache embed SOURCE {place}`"
@@ -92,8 +93,6 @@ class EmbeddingCache:
         """Return the zarr array of this path; CacheDamagedError where it is missing."""
         try:
             found = self.group[name]
-        except SourceError:
-            raise
         except (KeyError, ValueError, TypeError, OSError) as error:
             raise CacheDamagedError(
                 f"{self.path} has no readable array {name}; was it copied only in part?"
@@ -130,8 +129,6 @@ class EmbeddingCache:
     def _read_array(self, name: str, rows: slice | None = None) -> npt.NDArray[Any]:
         try:
             values = self.array(name)[rows if rows is not None else slice(None)]
-        except SourceError:  # of a bucket that cannot be reached
-            raise
         except (ValueError, RuntimeError, OSError) as error:
             raise CacheDamagedError(
                 f"{name} of {self.path} cannot be read ({error}); "
@@ -312,8 +309,6 @@ def open_group(store: Store, mode: Literal["r", "r+"], place: Place) -> zarr.Gro
     """Open the root group of a store; CacheDamagedError where its metadata make no sense."""
     try:
         return zarr.open_group(store, mode=mode)
-    except SourceError:
-        raise
     except (ValueError, KeyError, TypeError, AttributeError, OSError) as error:
         raise CacheDamagedError(f"{place}/zarr.json cannot be read: {error}") from error
 

@@ -6,13 +6,13 @@ thousand; so those of a listing are remembered, 24 bytes an object.
 
 import errno
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import BinaryIO
 
 from clipcache.errors import ImageError
-from clipcache.images.base import MISSING, Stamp
+from clipcache.images.base import MISSING, PassingError, Stamp
 from clipcache.images.files import NOT_FOUND
 from clipcache.images.pairs import Pairs
 from clipcache.images.recent import Recent
@@ -46,18 +46,12 @@ class Bucket:
 
     def walk(self, endings: tuple[str, ...]) -> Iterator[str]:
         """Yield the keys of all objects that end so, in the cloud's order; SourceError."""
-        stamps = Pairs()
-        for found in self._objects.list():
-            hidden = found.key.startswith(".") or "/." in found.key
-            if not hidden and found.key.lower().endswith(endings):
-                stamps.add(found.key, found.size, found.mtime_ns)
-                yield found.key
-        self._listed[:] = [stamps]
+        return self._list(lambda key: key.lower().endswith(endings) and not _hidden(key))
 
     def survey(self) -> None:
         """List everything once, so that a look at most of it costs no request each."""
         if not self._listed:
-            for _ in self.walk(("",)):
+            for _ in self._list(lambda key: True):
                 pass
 
     def stamp(self, key: str) -> Stamp:
@@ -70,14 +64,14 @@ class Bucket:
         """Return the bytes of an object; ImageError where this one cannot be read."""
         try:
             return self._objects.get(key)
-        except (FileNotFoundError, PermissionError, ValueError) as error:
+        except (FileNotFoundError, PermissionError) as error:
             raise _unreadable(error) from None
 
     def read_part(self, key: str, start: int, length: int) -> bytes:
         """Return `length` bytes from `start` on, fewer at the end; ImageError as `read`."""
         try:
             return self._objects.get_range(key, start, length)
-        except (FileNotFoundError, PermissionError, ValueError) as error:
+        except (FileNotFoundError, PermissionError) as error:
             raise _unreadable(error) from None
 
     def open(self, key: str, buffer: int) -> BinaryIO:
@@ -89,10 +83,19 @@ class Bucket:
         except PermissionError as error:
             raise PermissionError(errno.EACCES, "access is denied", key) from error
 
+    def _list(self, wanted: Callable[[str], bool]) -> Iterator[str]:
+        """Yield the keys that are wanted, and remember the stamps of these."""
+        stamps = Pairs()
+        for found in self._objects.list():
+            if wanted(found.key):
+                stamps.add(found.key, found.size, found.mtime_ns)
+                yield found.key
+        self._listed[:] = [stamps]
+
     def _look(self, key: str) -> Stamp:
         try:
             found = self._objects.head(key)
-        except (FileNotFoundError, PermissionError, ValueError):
+        except (FileNotFoundError, PermissionError):
             return MISSING
         return Stamp(found.size, found.mtime_ns)
 
@@ -136,9 +139,13 @@ class _Ranges(io.RawIOBase):
 
 
 def _unreadable(error: Exception) -> ImageError:
-    if isinstance(error, PermissionError):
-        return ImageError("access is denied")
-    return ImageError(NOT_FOUND if isinstance(error, FileNotFoundError) else "not a file name")
+    if isinstance(error, PermissionError):  # rights can be given, and some clouds mean other things
+        return PassingError("access is denied")
+    return ImageError(NOT_FOUND)
+
+
+def _hidden(key: str) -> bool:
+    return key.startswith(".") or "/." in key
 
 
 def _one(stamp: Stamp) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from clipcache.errors import ImageError, SourceError
-from clipcache.images.base import MISSING, Stamp
+from clipcache.images.base import MISSING, PassingError, Stamp
 
 NOT_FOUND = "file not found"
 
@@ -64,7 +64,7 @@ class Files:
         except FileNotFoundError:
             raise ImageError(NOT_FOUND) from None
         except OSError as error:
-            raise ImageError(f"cannot be read ({error.strerror})") from None
+            raise _unreadable(error) from None
 
     def open(self, key: str, buffer: int) -> BinaryIO:
         """Return a file, open for reading; OSError. `buffer` is for roots where requests cost."""
@@ -93,11 +93,16 @@ def read_file(root: Path, key: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         raise ImageError(NOT_FOUND) from None
     except OSError as error:
-        raise ImageError(f"cannot be read ({error.strerror})") from None
+        raise _unreadable(error) from None
     except ValueError:
         raise ImageError("not a file name") from None
     # Reading a pipe, say, could wait for ever.
     raise ImageError("not a regular file")
+
+
+def _unreadable(error: OSError) -> PassingError:
+    """Rights can be given and disks come back, which no stamp of the file tells."""
+    return PassingError(f"cannot be read ({error.strerror})")
 
 
 def _listing(root: Path, above: str, endings: tuple[str, ...]) -> tuple[list[str], list[str]]:

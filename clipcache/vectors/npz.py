@@ -68,8 +68,6 @@ def _load(path: Path) -> Arrays:
                 if name in saved:
                     arrays[name] = saved[name]
             return arrays
-    except SourceError:
-        raise
     except UNREADABLE as error:
         raise SourceError(
             f"cannot read {name} in {path} ({in_one_line(error)}): expected plain arrays, saved "

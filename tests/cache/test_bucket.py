@@ -1,11 +1,13 @@
 """Caches in a bucket: the same bytes, one writer, and copies that are brought up to date."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import zarr
@@ -13,6 +15,8 @@ import zarr
 from clipcache.cache import EmbeddingCache
 from clipcache.cache import lease as lease_module
 from clipcache.cache.bucket import Bucket
+from clipcache.cache.layout import RESULT
+from clipcache.cache.writer import CacheWriter
 from clipcache.embed import EmbedOptions, EmbedSummary, embed
 from clipcache.engines.processes import Processes
 from clipcache.errors import CacheError, CacheLockedError, CacheMissingError, SourceError
@@ -121,6 +125,58 @@ def test_a_copy_fetches_only_what_has_changed(
     assert (after != before).any(axis=1).nonzero()[0].tolist() == [3]
     assert 0 < len(fetched) <= 6
     assert all(key.endswith("c/0/0") or key.endswith("c/0") for key in fetched), "of one chunk"
+
+
+def test_a_copy_whose_files_are_gone_or_cut_off_is_fetched_again(
+    bucket: Objects, photos: Path
+) -> None:
+    run(photos, URL)
+    before = EmbeddingCache.open(URL).embeddings()
+    chunks = EmbeddingCache.open(URL).folder / "images/embedding/c"
+    (chunks / "0/0").unlink()
+    (chunks / "1/0").write_bytes(b"half")
+    np.testing.assert_array_equal(EmbeddingCache.open(URL).embeddings(), before)
+
+
+def test_what_is_opened_anew_is_the_bucket_and_not_the_copy(bucket: Objects, photos: Path) -> None:
+    run(photos, URL)
+    file = EmbeddingCache.open(URL).folder / "images/embedding/c/1/0"
+    whole = file.read_bytes()
+    file.write_bytes(bytes(len(whole)))
+    assert len(list(EmbeddingCache.open(URL).damage())) == 1
+    assert not list(EmbeddingCache.open(URL, anew=True).damage())
+    assert file.read_bytes() == whole
+    bucket.put("images/embedding/c/1/0", bytes(len(whole)))
+    assert len(list(EmbeddingCache.open(URL, anew=True).damage())) == 1
+
+
+def test_objects_that_stand_for_folders_are_passed_over(bucket: Objects, photos: Path) -> None:
+    """Consoles make them, and so do programs that copy folders."""
+
+    def mark(key: str) -> None:  # obstore leaves out the slash at the end
+        address = f"{os.environ['AWS_ENDPOINT_URL']}/bucket/caches/{key}"
+        assert httpx.put(address, trust_env=False).status_code == 200
+
+    mark("c.zarr/")
+    assert run(photos, URL).processed == 37
+    mark("c.zarr/images/")
+    mark("c.zarr/images/embedding/c/")
+    assert len(EmbeddingCache.open(URL).embeddings()) == 37
+
+
+def test_a_thread_that_does_chunks_knows_that_the_lock_is_lost(
+    bucket: Objects, photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lease_module, "RENEWED", 0.05)
+    run(photos, URL)
+    with CacheWriter.open(URL, tiny().identity, chunk_rows=8) as writer:
+        beside = CacheWriter.beside(URL, tiny().identity)
+        rows = {name: writer.cache.read(name, slice(0, 8)) for name in RESULT}
+        beside.commit("result", 0, rows)
+        lock(bucket)
+        until_lost()
+        with pytest.raises(CacheLockedError, match="could not renew its lock"):
+            beside.commit("result", 0, rows)
 
 
 KILLED = """

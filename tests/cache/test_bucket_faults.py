@@ -1,5 +1,6 @@
 """What becomes of a cache in a bucket when the cloud drops connections or refuses in the middle."""
 
+import tarfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,20 +17,24 @@ from clipcache.cache.bucket import Bucket
 from clipcache.embed import EmbedOptions, EmbedSummary, embed
 from clipcache.errors import CacheError, SourceError
 from clipcache.images.folder import Folder
+from clipcache.images.source import SourceOptions, open_source
 from clipcache.objects import Objects
-from tests.buckets import lock, make_bucket, s3_server
+from tests.buckets import lock, make_bucket, s3_server, upload
 from tests.pictures import folder, tree
 from tests.real_encoder import tiny
 
 URL = "s3://bucket/c.zarr"
 OPTIONS = EmbedOptions(batch_size=5, workers=2, chunk_rows=8)
-EXPIRED = b"<Error><Code>ExpiredToken</Code><Message>The token has expired.</Message></Error>"
+REFUSALS: dict[str, tuple[int, dict[str, str], bytes]] = {
+    "expired": (400, {}, b"<Error><Code>ExpiredToken</Code><Message>Expired.</Message></Error>"),
+    "denied": (403, {}, b"<Error><Code>AccessDenied</Code><Message>Denied.</Message></Error>"),
+}
 
 Fault = Callable[[str, str], str]
 """Called with the method and path of a request; returns what happens to it:
 
-"" (nothing), "drop" (half of it arrives), "expired" (it is refused), "lost" (its answer is lost),
-or the name of a header (which does not arrive).
+"" (nothing), "drop" (half of it arrives), one of REFUSALS, "lost" (its answer is lost), or the name
+of a header (which does not arrive).
 """
 
 
@@ -49,8 +54,8 @@ class Relay(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = self.rfile.read(length)
-        if what == "expired":
-            self._answer(400, {}, EXPIRED)
+        if what in REFUSALS:
+            self._answer(*REFUSALS[what])
             return
         kept = {k: v for k, v in self.headers.items() if k.lower() not in ("connection", what)}
         done = self.behind.request(self.command, self.path, headers=kept, content=body)
@@ -170,6 +175,54 @@ def test_what_ends_a_run_in_the_middle_of_a_chunk_costs_that_chunk(
         assert run(photos, URL).processed == 21
         run(photos, tmp_path / "w")
         assert copied() == tree(tmp_path / "w")
+
+
+@pytest.mark.parametrize("shards", [False, True], ids=["images", "tar"])
+def test_credentials_that_expire_among_images_fail_no_image(
+    real: str, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, shards: bool
+) -> None:
+    if shards:
+        with tarfile.open(photos / "all.tar", "w") as tar:
+            for file in sorted(photos.rglob("*.png")):
+                tar.add(file, file.name if file.parent.name == "hat" else f"coat-{file.name}")
+                file.unlink()
+    url = upload(photos, "s3://bucket/photos")
+    reads: list[str] = []
+    mended = threading.Event()
+
+    def fault(method: str, path: str) -> str:
+        if method == "GET" and path.endswith((".png", ".tar")):
+            reads.append(path)
+        return "expired" if len(reads) > 12 and not mended.is_set() else ""
+
+    with relay(real, fault) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        source = open_source(url, SourceOptions())
+        with pytest.raises(SourceError, match="credentials for S3 are missing, wrong or expired"):
+            embed(source, tiny(), tmp_path / "w", OPTIONS)
+        mended.set()
+        summary = embed(source, tiny(), tmp_path / "w", OPTIONS)
+        assert (summary.images, summary.failed) == (37, 0)
+
+
+def test_an_image_that_might_not_be_read_is_asked_for_again(
+    real: str, photos: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    url = upload(photos, "s3://bucket/photos")
+    closed = threading.Event()
+    closed.set()
+
+    def fault(method: str, path: str) -> str:
+        return "denied" if path.endswith("hat/003.png") and closed.is_set() else ""
+
+    with relay(real, fault) as address:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", address)
+        source = open_source(url, SourceOptions())
+        first = embed(source, tiny(), tmp_path / "w", OPTIONS)
+        assert first.failures == ("hat/003.png: access is denied",)
+        closed.clear()
+        again = embed(source, tiny(), tmp_path / "w", OPTIONS)
+        assert (again.processed, again.failed) == (1, 0)
 
 
 @pytest.mark.parametrize("first", [0, 1])

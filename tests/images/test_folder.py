@@ -1,11 +1,12 @@
 import os
+import resource
 import tracemalloc
 from pathlib import Path
 
 import pytest
 
 from clipcache.errors import ImageError, SourceError
-from clipcache.images.base import MISSING, Item, Source, Stamp
+from clipcache.images.base import MISSING, Item, PassingError, Source, Stamp
 from clipcache.images.folder import Folder
 
 
@@ -144,6 +145,18 @@ def test_reading(tmp_path: Path) -> None:
         with pytest.raises(ImageError) as caught:
             source.read(key)
         assert str(caught.value) == said
+
+
+def test_what_this_machine_lacks_now_may_be_there_the_next_time(tmp_path: Path) -> None:
+    touch(tmp_path, "1.jpg")
+    source, (soft, hard) = Folder(tmp_path), resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+    try:
+        with pytest.raises(PassingError, match=r"cannot be read \(Too many open files\)"):
+            source.read("1.jpg")
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert source.read("1.jpg") == b"x"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")

@@ -10,6 +10,7 @@ import pytest
 from clipcache.web.body import LARGEST
 from clipcache.web.token import read_token
 from tests.web.conftest import Server
+from tests.web.pool import ROWS
 
 PATIENCE = 2.0
 
@@ -73,7 +74,7 @@ TRICKS = [
     "/images/%2e%2e%2f%2e%2e%2fetc%2fpasswd/256",
     "/images/-1/256",
     "/images/1.5/256",
-    "/images/160/256",
+    f"/images/{ROWS}/256",
     "/images/99999999999999999999999999/256",
     f"/images/{'9' * 5000}/256",
     f"/images/1/{'9' * 5000}",
@@ -220,7 +221,7 @@ def test_whoever_stops_sending_is_cut_off(server: Server) -> None:
         {"row": "1", "label": "6"},
         {"row": "1", "label": "-3"},
         {"row": "1", "label": "-4"},
-        {"row": "160", "label": "1"},
+        {"row": str(ROWS), "label": "1"},
         {"row": "999999999999999", "label": "1"},
         {"row": "1", "name": "   "},
     ],
