@@ -37,12 +37,13 @@ THEIRS = f"{CLIP_RETRIEVAL}, batches of {BATCH}"
 
 SECONDS = 12.0
 """About how long one pass takes at least, where nobody says how many images."""
-TURNS, LONG_ENOUGH = 5, 90.0
+TURNS, LONG_ENOUGH = 5, 180.0
 """Turns at most, and after how many seconds none is begun."""
 CHUNKS = 2
 """Into how many the images are cut for each processor: processes divide chunks among themselves."""
 BATCHES_EACH = 4
-"""Batches that each lane encodes at least, so that its first and last ones do not count much."""
+"""Batches that each lane encodes at least, so that its first and last ones do not count much; of
+others, batches that each process decodes, for nothing is encoded while they do their first."""
 DISTINCT = 2048
 """Images that are taken from a folder unless more are asked for."""
 COMPARED = 200
@@ -123,18 +124,17 @@ def bench_embed(asked: EmbedBench, say: Say = lambda line: None) -> EmbedReport:
         alone = ours(embed_parts.encoding, few, 2 * lanes)
         count = asked.images or _choose(ours, few, alone.rate, lanes, on_gpu=on_gpu)
         job = _job(asked, lay_out(place / "images", files, count), count)
-        tasks: dict[str, Task] = {
-            **_our_tasks(ours, job, count, place),
-            **{
-                name: partial(plain, plain_loop, job, size)
-                for name, size in zip(PLAIN, BATCHES, strict=True)
-            },
+        others: dict[str, tuple[int, Task]] = {
+            name: (size, partial(plain, plain_loop, job, size))
+            for name, size in zip(PLAIN, BATCHES, strict=True)
         }
         if is_installed():
             theirs = stack.enter_context(OwnProcess())
-            tasks[THEIRS] = partial(theirs, clip_inference, job, place / "theirs")
-        laps, absent = take_turns(tasks, say)
-        if THEIRS not in tasks:
+            others[THEIRS] = BATCH, partial(theirs, clip_inference, job, place / "theirs")
+        fair, too_few = _fair(others, job, count)
+        laps, absent = take_turns(_our_tasks(ours, job, count, place) | fair, say)
+        absent |= too_few
+        if THEIRS not in others:
             absent[CLIP_RETRIEVAL] = "not installed (pip install clip-retrieval)"
         peaks = [alone.peak_mb, *(lap.peak_mb for lap in laps[END_TO_END])]
         say("decoding both ways")
@@ -241,10 +241,28 @@ def _choose(ours: OwnProcess, few: Job, encoding: float, lanes: int, *, on_gpu: 
     """Return how many images take about `SECONDS`: a power of two times what is encoded at once."""
     decoding = ours(embed_parts.decoding, few, few.workers).rate
     rate = min(encoding, decoding) if on_gpu else 1 / (1 / encoding + 1 / decoding)
-    count = few.batch_size * lanes * BATCHES_EACH
+    count = max(few.batch_size * lanes * BATCHES_EACH, _fewest(few, BATCHES[0]))
     while 2 * count <= rate * SECONDS:
         count *= 2
     return count
+
+
+def _fair(
+    others: dict[str, tuple[int, Task]], job: Job, count: int
+) -> tuple[dict[str, Task], dict[str, str]]:
+    """Return what others do in batches of a size, and for whom there are too few images."""
+    tasks, absent = {}, {}
+    for name, (size, task) in others.items():
+        if count >= _fewest(job, size):
+            tasks[name] = task
+        else:
+            absent[name] = f"{count:,} images are too few; give --images {_fewest(job, size)}"
+    return tasks, absent
+
+
+def _fewest(job: Job, size: int) -> int:
+    """Return how many images in batches of a size keep decoding and encoding busy together."""
+    return BATCHES_EACH * job.workers * size
 
 
 def _our_tasks(ours: OwnProcess, job: Job, count: int, place: Path) -> dict[str, Task]:

@@ -57,16 +57,21 @@ def load_model(options: EncoderOptions) -> Model:
     if options.library != "openclip":
         raise EncoderError(f"{options.model} is no model of open_clip")
     plain = replace(options, precision="float32", fast_decode=False, compile=False)
-    net = OpenClip.load(plain).model.to(memory_format=torch.contiguous_format)
+    encoder = OpenClip.load(plain)
+    net = encoder.model.to(memory_format=torch.contiguous_format)
     transform = image_transform_v2(PreprocessCfg(**net.visual.preprocess_cfg), is_train=False)
-    return Model(net, transform, net.logit_scale.device)
+    model = Model(net, transform, net.logit_scale.device)
+    side = encoder.view.side
+    with torch.inference_mode():  # the first time is a slow one
+        net.encode_image(torch.zeros(1, 3, side, side, device=model.device))
+    return model
 
 
 @cache
 def _loader(job: Job, batch_size: int) -> "DataLoader[torch.Tensor]":
     """Make what decodes; its processes stay, so that starting them is not counted."""
     model = load_model(job.encoder)
-    return DataLoader(
+    loader = DataLoader(
         Files(sorted(job.images.iterdir()), model.transform),
         batch_size=batch_size,
         num_workers=job.workers,
@@ -75,6 +80,8 @@ def _loader(job: Job, batch_size: int) -> "DataLoader[torch.Tensor]":
         # The usual way of the system: a process that was spawned would spawn its own ones.
         multiprocessing_context=get_all_start_methods()[0],
     )
+    next(iter(loader))  # they start with the first batch
+    return loader
 
 
 @torch.inference_mode()
@@ -90,7 +97,7 @@ def embed_plainly(job: Job, batch_size: int) -> npt.NDArray[np.float32]:
 
 def plain_loop(job: Job, batch_size: int) -> Lap:
     """Measure that; memory is that of the process which encodes, without those that decode."""
-    load_model(job.encoder)
+    _loader(job, batch_size)
     forget_peak()
     began = time.perf_counter()
     rows = embed_plainly(job, batch_size)

@@ -54,6 +54,7 @@ REPORT = EmbedReport(
 def test_json_holds_every_case(cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "TURNS", 1)
     monkeypatch.setattr(bench, "MEMORY_SIZES", (20,))
+    monkeypatch.setattr(bench, "BATCHES", (6, 7))
     mine = folder(tmp_path / "mine", {"coat": 9})
     result = cli(
         *("bench", "embed", "--device", "cpu", "--source", mine, "--images", 24),
@@ -65,8 +66,9 @@ def test_json_holds_every_case(cli: Cli, tmp_path: Path, monkeypatch: pytest.Mon
     assert (report["batch_size"], report["workers"], report["chunk_rows"] % 4) == (4, 1, 0)
     speeds = {speed["name"]: speed for speed in report["speeds"]}
     theirs = {bench.THEIRS} if is_installed() else set()
-    assert set(speeds) == OURS | {*bench.PLAIN} | theirs
-    assert set(report["absent"]) == (set() if theirs else {"clip-retrieval"})
+    assert set(speeds) == OURS | {bench.PLAIN[0]}
+    assert set(report["absent"]) == {bench.PLAIN[1], *(theirs or {"clip-retrieval"})}
+    assert report["absent"][bench.PLAIN[1]] == "24 images are too few; give --images 28"
     for name, speed in speeds.items():
         assert speed["images"] == (24 if name != bench.ONE_CORE else speed["images"])
         assert speed["rate"] == pytest.approx(speed["images"] / speed["seconds"])
