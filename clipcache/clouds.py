@@ -124,6 +124,13 @@ def open_store(url: str, *, timeout: str = TIMEOUT) -> Any:
         refuse(error, url)
 
 
+async def put_at_once(store: Any, key: str, data: Any) -> None:
+    """Put an object in one request: of parts a kill leaves some, which are billed and not seen."""
+    import obstore
+
+    await obstore.put_async(store, key, data, use_multipart=False)
+
+
 def refuse(error: Exception, url: str) -> NoReturn:
     """Raise SourceError saying in one line what an error of obstore about `url` means."""
     raise SourceError(_meaning(error, url)) from error

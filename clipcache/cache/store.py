@@ -14,7 +14,7 @@ from typing import Any, Self
 from zarr.core.buffer import Buffer
 from zarr.storage import LocalStore, ObjectStore
 
-from clipcache.clouds import open_store, told
+from clipcache.clouds import open_store, put_at_once, told
 from clipcache.durable import flush
 from clipcache.errors import CacheError
 
@@ -72,16 +72,11 @@ class BucketStore(ObjectStore[Any]):
             return await super().exists(key)
 
     async def set(self, key: str, value: Buffer) -> None:
-        """Put an object, whole or not at all.
-
-        In one request: parts of which a kill leaves some are billed, and nobody sees them.
-        """
-        import obstore
-
+        """Put an object, whole or not at all."""
         self._check()
         self._check_writable()
         with told(self._url):
-            await obstore.put_async(self.store, key, value.as_buffer_like(), use_multipart=False)
+            await put_at_once(self.store, key, value.as_buffer_like())
 
     async def delete(self, key: str) -> None:
         """Delete an object, which may not be there."""

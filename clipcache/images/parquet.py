@@ -114,7 +114,7 @@ class ParquetImages:
             (shard, stamp), lambda: read_footer(root, shard, self.image_column)
         )
 
-    def _rows(self, shard: str) -> Iterator[tuple[str | None, str | None]]:
+    def _rows(self, shard: str) -> Iterator[tuple[str | None, str | int | None]]:
         """Yield label, and split as it is written, of every row of a file."""
         footer = self._footer(shard, self._shards.root.stamp(shard))
         columns = (self.label_column, self.split_column)
@@ -123,8 +123,8 @@ class ParquetImages:
         for number, (label, split) in enumerate(rows):
             yield label_of(label, names, f"{shard}/{number}"), split
 
-    def _split(self, said: str | None, key: str) -> str:
-        split = split_meant(said or "pool")
+    def _split(self, said: str | int | None, key: str) -> str:
+        split = split_meant("pool" if said in (None, "") else str(said))
         if split is None:
             raise SourceError(f"{key} has the unknown split {said!r}: expected {EXPECTED}")
         return split

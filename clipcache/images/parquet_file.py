@@ -39,11 +39,16 @@ class Footer(NamedTuple):
         return int(self.meta.serialized_size)
 
     def class_names(self, column: str | None) -> tuple[str, ...] | None:
-        """Return what the integers of a column mean, as the `datasets` library notes it."""
-        noted = json.loads((self.schema.metadata or {}).get(b"huggingface", b"{}"))
-        feature = noted.get("info", {}).get("features", {}).get(column, {})
-        names = feature.get("names") if isinstance(feature, dict) else None
-        return tuple(names) if names else None
+        """Return what the integers of a column mean, where the `datasets` library noted it."""
+        try:
+            noted = json.loads((self.schema.metadata or {}).get(b"huggingface", b"{}"))
+        except (ValueError, RecursionError):  # others may note something else there
+            return None
+        for part in ("info", "features", column, "names"):
+            noted = noted.get(part) if isinstance(noted, dict) else None
+        if not isinstance(noted, list) or not all(isinstance(name, str) for name in noted):
+            return None
+        return tuple(noted) or None
 
 
 def read_footer(root: Root, key: str, column: str | None) -> Footer:

@@ -60,6 +60,8 @@ def open_source(named: Place, options: SourceOptions) -> Source:
         )
     names = read_names(options.labels) if options.labels else None
     source = find_source(named, options, names)
+    if isinstance(source, Folder):
+        _refuse_shards(source.root)
     if options.exclude_label or options.top_classes or names:
         source = Narrow(source, frozenset(options.exclude_label), options.top_classes, names)
     if kind == "random":
@@ -123,10 +125,26 @@ def _held(folder: Place) -> str:
         found[ending] = found[ending] or key
     held = [ending for ending, key in found.items() if key]
     if len(held) > 1:
-        raise SourceError(
-            f"{folder} holds {' and '.join(found.values())}: give a folder of one kind of them"
-        )
+        raise _mixed(folder, *found.values())
     return held[0] if held else ""
+
+
+def _refuse_shards(folder: Place) -> None:
+    """Raise SourceError for a folder of images that holds shards too, whose images would be missed.
+
+    Not in `find_source`: a whole listing would be too much for who wants to see a few images.
+    """
+    shard = next(root_of(folder).walk(tuple(SHARDED)), None)
+    image = next(root_of(folder).walk(EXTENSIONS), None)
+    if shard and image:
+        raise _mixed(folder, image, shard)
+
+
+def _mixed(folder: Place, *found: str) -> SourceError:
+    return SourceError(
+        f"{folder} holds {' and '.join(found)}: give a folder of one kind of them, or move the "
+        "others away"
+    )
 
 
 def _refuse_options(place: Place, ending: str, options: SourceOptions) -> None:

@@ -8,10 +8,11 @@ import logging
 import random
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,8 +24,10 @@ from clipcache.images.rows import fault
 UNCHANGING = Stamp(0, 0)
 """The stamp of every address: no request is made to learn that an image is still the same."""
 
-BUSY = (429, 500, 502, 503, 504)
+BUSY = (408, 425, 429, *range(500, 600))
 """Statuses of a server that may well answer in a moment."""
+REFUSED = 403
+"""The status by which many servers bound how much is fetched: another day they may let us in."""
 LONGEST_PAUSE = 30.0
 """Seconds that a server may have us wait between two tries."""
 REDIRECTS = 5
@@ -37,7 +40,7 @@ class Web:
     silence: float = 20.0
     """Seconds to wait for a connection, and for the next bytes."""
     longest: float = 60.0
-    """Seconds that a body may take in all."""
+    """Seconds that an image may take in all, redirects among them."""
     largest: int = 128 << 20
     """Bytes of an image; no format that is decoded needs more for an image of a usual size."""
     pauses: tuple[float, ...] = (0.5, 1.0, 2.0)
@@ -71,22 +74,26 @@ class Web:
 
     def _fetch(self, address: str) -> bytes:
         """Try once; _Again where it may go better soon."""
-        with _told(), self._client.stream("GET", address) as response:
-            status = response.status_code
-            if status in BUSY:
-                raise _Again(f"the server answered with status {status}", _asked_to_wait(response))
-            if status != 200:
-                raise ImageError(f"the server answered with status {status}")
-            return self._body(response)
+        end = time.monotonic() + self.longest
+        with _told():
+            request = self._client.build_request("GET", address)
+            for _ in range(1 + REDIRECTS):
+                # Of a redirect only the headers are read: its body may have no end.
+                with closing(self._client.send(request, stream=True)) as response:
+                    _check_time(end)  # of headers that drip: before all are here, nobody can look
+                    request = response.next_request
+                    if request is None:
+                        _check_status(response)
+                        return self._body(response, end)
+        raise ImageError(f"redirected more than {REDIRECTS} times")
 
-    def _body(self, response: Any) -> bytes:
-        end, body = time.monotonic() + self.longest, bytearray()
+    def _body(self, response: Any, end: float) -> bytes:
+        body = bytearray()
         for part in response.iter_bytes():
             body += part
             if len(body) > self.largest:
                 raise ImageError(f"larger than {self.largest:,} bytes: expected an image")
-            if time.monotonic() > end:
-                raise PassingError("the image did not come in time")
+            _check_time(end)
         return bytes(body)
 
     @cached_property
@@ -96,8 +103,8 @@ class Web:
         logging.getLogger("httpx").addFilter(hide_secrets)
         return httpx.Client(
             timeout=self.silence,
-            follow_redirects=True,
-            max_redirects=REDIRECTS,
+            # Those of millions of hosts would be kept, and looked through for each request.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             headers={"User-Agent": "clipcache", "Accept": "image/*,*/*;q=0.5"},
             limits=httpx.Limits(max_connections=None, max_keepalive_connections=64),
         )
@@ -118,11 +125,9 @@ def _told() -> Iterator[None]:
 
     try:
         yield
-    except httpx.TooManyRedirects:
-        raise ImageError(f"redirected more than {REDIRECTS} times") from None
     except httpx.UnsupportedProtocol:
         raise ImageError("redirected to something else than http or https") from None
-    except httpx.InvalidURL:
+    except (httpx.InvalidURL, UnicodeError):  # the latter for names of hosts that cannot be
         raise ImageError("not an address that can be fetched") from None
     except httpx.DecodingError:
         raise ImageError("the server's compression is damaged") from None
@@ -132,6 +137,20 @@ def _told() -> Iterator[None]:
         raise _Again("the server cannot be reached") from None
     except httpx.HTTPError:
         raise _Again("the connection broke") from None
+
+
+def _check_time(end: float) -> None:
+    if time.monotonic() > end:
+        raise PassingError("the image did not come in time")
+
+
+def _check_status(response: Any) -> None:
+    status = response.status_code
+    said = f"the server answered with status {status}"
+    if status in BUSY:
+        raise _Again(said, _asked_to_wait(response))
+    if status != 200:
+        raise (PassingError if status == REFUSED else ImageError)(said)
 
 
 def is_address(text: str) -> bool:

@@ -138,6 +138,52 @@ def test_class_labels(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize(
+    "noted",
+    [
+        b"{bad",
+        b"\xff",
+        b"[" * 100_000,
+        b"[]",
+        b'{"info": null}',
+        b'{"info": {"features": null}}',
+        b'{"info": {"features": {"y": "ClassLabel"}}}',
+        b'{"info": {"features": {"y": {"names": 3}}}}',
+        b'{"info": {"features": {"y": {"names": [["a"], ["b"]]}}}}',
+    ],
+)
+def test_notes_of_others_are_no_class_names(tmp_path: Path, noted: bytes) -> None:
+    table = pa.table({"image": [b"x", b"y"], "y": [0, 1]})
+    pq.write_table(table.replace_schema_metadata({"huggingface": noted}), tmp_path / "a.parquet")
+    source = ParquetImages(tmp_path / "a.parquet", label_column="y")
+    assert [item.label for item in source] == ["0", "1"]
+
+
+def test_class_names_that_are_no_text(tmp_path: Path) -> None:
+    meta = {"info": {"features": {"y": {"names": ["\ud800"]}}}}
+    path = written(tmp_path / "a.parquet", IMAGES[:1], meta=meta, y=pa.array([0]))
+    assert r"a.parquet/0 says class '\ud800': expected a name" in fault(
+        ParquetImages(path, label_column="y")
+    )
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_numbers_are_no_splits(tmp_path: Path, number: int) -> None:
+    path = written(tmp_path / "a.parquet", IMAGES[:1], fold=pa.array([number]))
+    said = fault(ParquetImages(path, split_column="fold"))
+    assert f"a.parquet/0 has the unknown split {number}: expected train" in said
+
+
+def test_folders_called_like_files(tmp_path: Path) -> None:
+    """As Spark and Dask write them."""
+    for part in range(2):
+        written(tmp_path / "train.parquet" / f"part-{part}.parquet", [IMAGES[part]])
+    for place in (tmp_path, tmp_path / "train.parquet"):
+        source = ParquetImages(place)
+        assert [source.read(item.key) for item in source] == IMAGES[:2]
+        assert MISSING not in [source.stamp(item.key) for item in source]
+
+
 def test_splits_by_folder(tmp_path: Path) -> None:
     written(tmp_path / "train" / "0.parquet", IMAGES[:1])
     written(tmp_path / "test" / "0.parquet", IMAGES[:1])

@@ -154,6 +154,32 @@ def test_what_is_not_in_the_cloud(world: World) -> None:
             open_source(f"{world.there}/{name}", SourceOptions())
 
 
+def test_prefixes_called_like_files(world: World, tmp_path: Path) -> None:
+    written(tmp_path / "rows" / "a.parquet" / "0.parquet", [b"x"])
+    packed(tmp_path / "tars" / "a.tar" / "0.tar", {"in.tar/1.png": b"x"})
+    there = upload(tmp_path, "s3://bucket/called like files")
+    for name in ("rows", "rows/a.parquet/", "tars", "tars/a.tar/"):
+        source = open_source(f"{there}/{name}", SourceOptions())
+        (item,) = source
+        for each in (source, pickle.loads(pickle.dumps(source))):
+            assert each.read(item.key) == b"x"
+            assert each.stamp(item.key) != MISSING
+
+
+@pytest.mark.parametrize("first", ["0.png", "z.png"])
+@pytest.mark.parametrize("shard", ["data/1.tar", "data/1.parquet"])
+def test_images_beside_shards_are_refused(tmp_path: Path, shard: str, first: str) -> None:
+    """A thumbnail beside a data set as a backup beside photos: what is meant is not clear."""
+    for name in (shard, first, f"photos/{first}"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(
+        SourceError, match=rf" holds {first} and {shard}: give a folder of one kind"
+    ):
+        open_source(tmp_path, SourceOptions())
+    assert len(list(open_source(tmp_path / "photos", SourceOptions()))) == 1
+
+
 def test_what_is_there_is_told_apart(tmp_path: Path) -> None:
     folder(tmp_path / "photos", {"a": 1})
     packed(tmp_path / "photos" / "backup.tar", {"1.jpg": b""})

@@ -86,6 +86,19 @@ def test_a_tar_means_the_same_alone_and_in_its_folder(tmp_path: Path) -> None:
     assert all(alone.read(item.key) == folder.read(item.key) for item in ITEMS)
 
 
+def test_folders_called_like_tars(tmp_path: Path) -> None:
+    """Around a tar, where the letters of a name may become more when made small, and in one."""
+    for shard in ("all.tar/x.tar", "İstanbul/y.TAR", "z.tar"):
+        packed(tmp_path / shard, {"in.tar/1.png": b"deep", "2.png": b"flat"})
+    source = Tars(tmp_path)
+    for item in source:
+        assert source.read(item.key) == (b"deep" if "in.tar" in item.key else b"flat")
+        assert source.stamp(item.key).size == 10_240
+    assert len(list(source)) == 6
+    assert Tars(tmp_path / "z.tar").read("z.tar/in.tar/1.png") == b"deep"
+    assert reason(source, "none.tar/in.tar/1.png") == "file not found"
+
+
 def test_splits_by_folder(tmp_path: Path) -> None:
     for folder in ("train", "test"):
         packed(tmp_path / folder / "0.tar", {f"{folder}.jpg": b"x"})
@@ -112,11 +125,64 @@ def test_numbers_mean_names_where_they_are_given(tmp_path: Path) -> None:
     [
         ("1.json", b"{", "1.json is not what it is called"),
         ("1.json", b'{"label": [1]}', 'has "label": [1]; expected text or a number'),
+        ("1.json", b'{"label": 0.5}', 'or call what is no class something else than "label"'),
+        ("1.json", b'{"label": "\\ud800"}', "a.tar/1.jpg says class '\\ud800': expected a name"),
+        ("1.json", b"[" * 100_000, "1.json is not what it is called"),
         ("1.cls", b"caf\xe9", "1.cls is not what it is called"),
     ],
 )
 def test_labels_that_are_none(tmp_path: Path, name: str, data: bytes, said: str) -> None:
     assert said in fault(Tars(packed(tmp_path / "a.tar", {"1.jpg": b"x", name: data})))
+
+
+def test_a_number_too_long_to_count(tmp_path: Path) -> None:
+    path = packed(tmp_path / "a.tar", {"1.jpg": b"x", "1.cls": b"9" * 5000})
+    said = fault(Tars(path, names=("coat", "hat")))
+    assert "a.tar/1.jpg says class 999" in said
+    assert "but there are 2 class names" in said
+    assert len(said) < 300
+
+
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (
+            {"p.1.png": b"", "p.1.cls": b"cat", "p.2.png": b"", "p.2.cls": b"dog"},
+            "a.tar has p.1.cls and p.2.cls, whose names are the same up to the first dot",
+        ),
+        ({"p.1.png": b"", "p.1.cls": b"cat", "p.2.png": b""}, "has p.1.cls and p.2.png, whose"),
+        (
+            {"p.1.png": b"", "p.1.cls": b"a", "p.2.png": b"", "p.2.json": b'{"label": "b"}'},
+            "has p.1.cls and p.2.png, whose",
+        ),
+        ({"1.png": b"", "1.fine.cls": b"cat", "1.rough.cls": b"pet"}, "1.fine.cls and 1.rough.cls"),
+    ],
+)
+def test_a_label_is_not_given_to_what_only_begins_alike(
+    tmp_path: Path, files: Files, said: str
+) -> None:
+    told = fault(Tars(packed(tmp_path / "a.tar", files)))
+    assert said in told
+    assert "rename the files, so that only the ending comes after the first dot" in told
+
+
+@pytest.mark.parametrize(
+    ("files", "labels"),
+    [
+        ({"a.left.png": b"", "a.right.png": b"", "a.cls": b"cat"}, ["cat", "cat"]),
+        ({"a.1.png": b"", "a.1.seg.png": b"", "a.1.cls": b"cat"}, ["cat", "cat"]),
+        ({"a.1.png": b"", "a.1.cls": b"a", "a.2.png": b"", "a.2.cls": b"a"}, ["a", "a"]),
+        ({"a.png": b"", "a.png.json": b'{"label": "cat"}'}, ["cat"]),
+        ({"a.png": b"", "a.meta.json": b'{"label": "cat"}'}, ["cat"]),
+        ({"a.png": b"", "a.json": b'{"label": "cat"}', "a.meta.json": b"{}"}, ["cat"]),
+        ({"a.1.png": b"", "a.2.png": b"", "a.1.json": b"{}", "a.2.cls": b""}, [None, None]),
+    ],
+)
+def test_what_begins_alike_may_have_one_label(
+    tmp_path: Path, files: Files, labels: list[str | None]
+) -> None:
+    source = Tars(packed(tmp_path / "a.tar", files))
+    assert [item.label for item in source] == labels
 
 
 def test_labels_far_from_their_images(tmp_path: Path) -> None:
@@ -241,6 +307,39 @@ def test_damage_behind_a_header_of_headers_is_told(tmp_path: Path) -> None:
     data[2048 + 1024 : 2048 + 1124] = b"?" * 100
     path.write_bytes(data)
     assert "a.tar is damaged (" in fault(Tars(path))
+
+
+def forged(name: str, size: int, kind: bytes) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size, info.type = size, kind
+    return info.tobuf(tarfile.GNU_FORMAT)
+
+
+@pytest.mark.parametrize(
+    ("size", "kind"),
+    [
+        (-512, tarfile.REGTYPE),  # read for ever
+        (-1, tarfile.REGTYPE),
+        (1 << 63, tarfile.REGTYPE),
+        (1 << 80, tarfile.REGTYPE),
+        (1 << 62, tarfile.XHDTYPE),
+        (1 << 80, tarfile.XHDTYPE),
+    ],
+)
+def test_sizes_that_cannot_be_are_told(tmp_path: Path, size: int, kind: bytes) -> None:
+    path, bad = tmp_path / "a.tar", forged("2.jpg", size, kind)
+    path.write_bytes(forged("1.jpg", 0, tarfile.REGTYPE) + bad + bytes(1024))
+    assert "a.tar is damaged" in fault(Tars(path))
+    path.write_bytes(bad + bytes(1024))
+    assert "a.tar is " in fault(Tars(path))
+
+
+def test_a_cut_within_a_list_of_holes(tmp_path: Path) -> None:
+    sparse = bytearray(forged("2.jpg", 0, tarfile.GNUTYPE_SPARSE))
+    sparse[482] = 1  # the list goes on
+    sparse[148:156] = b"%06o\0 " % tarfile.calc_chksums(bytes(sparse))[0]
+    (tmp_path / "a.tar").write_bytes(forged("1.jpg", 0, tarfile.REGTYPE) + sparse)
+    assert listed(Tars(tmp_path / "a.tar")) == ["a.tar/1.jpg"]
 
 
 def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
