@@ -7,15 +7,16 @@ from contextlib import contextmanager
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-import huggingface_hub
 import torch
+from huggingface_hub import constants
 
 
 @contextmanager
 def made_quietly() -> Iterator[None]:
     """Make a network in here: nothing is logged, and "random" is the same network every time."""
-    with torch.random.fork_rng(), silence(), _no_vain_retries():
-        torch.manual_seed(0)
+    # Networks are made on the processor; to look at the generator of a GPU would begin to use it.
+    with torch.random.fork_rng(devices=[]), silence(), _no_vain_retries():
+        torch.default_generator.manual_seed(0)
         yield
 
 
@@ -36,7 +37,6 @@ def _no_vain_retries() -> Iterator[None]:
 
     It would retry in silence for three quarters of a minute otherwise.
     """
-    constants = huggingface_hub.constants
     before = constants.HF_HUB_OFFLINE
     try:
         if not getproxies():

@@ -28,6 +28,9 @@ class ImageHalf:
         self._pixels = pixels
         self.checked = checked
         """What was measured of the precision, in words."""
+        black = np.zeros((1, 3, view.side, view.side), dtype=np.uint8)
+        self.dim = int(self.encode(black).shape[1])
+        """How many numbers a vector has, as the tower says: configs name it in many places."""
 
     @classmethod
     def make(
@@ -50,15 +53,10 @@ class ImageHalf:
         """
         pixels = Fast(view) if options.fast_decode else Exact(transform, words)
         tower, checked = settle(Tower(body, view), options, pixels.preprocess)
-        if options.compile:
+        made = cls(tower, view, pixels, checked)
+        if options.compile:  # the first batch does it, and that of `dim` is like no other
             tower.compile()
-        return cls(tower, view, pixels, checked)
-
-    @property
-    def dim(self) -> int:
-        """How many numbers a vector has, as the tower says: configs name it in too many places."""
-        black = np.zeros((1, 3, self.view.side, self.view.side), dtype=np.uint8)
-        return int(self.encode(black).shape[1])
+        return made
 
     @property
     def lanes(self) -> int:

@@ -15,7 +15,7 @@ from clipcache.arrays import Pixels, Vectors
 from clipcache.encoders._hub import first_line
 from clipcache.encoders._tower import Tower
 from clipcache.encoders.options import EncoderOptions
-from clipcache.errors import EncoderError
+from clipcache.errors import DeviceError, EncoderError
 from clipcache.tiny.garments import GARMENTS
 from clipcache.tiny.render import render
 
@@ -36,7 +36,7 @@ def settle(
 
     "auto" stays in float32 where the device gains nothing by less, or where less is not as good.
     What `options.checked` tells of is not measured again. Raises EncoderError where a precision
-    that was asked for by name is not as good.
+    that was asked for by name is not as good, DeviceError where a GPU has no room to measure it.
     """
     auto = options.precision == "auto"
     names = fast_types(tower.device) if auto else (options.precision,)
@@ -83,6 +83,11 @@ def _compare(
     pixels = np.stack([preprocess(image) for image in sample_images()])
     try:
         cosines = _cosines(full.encode(pixels), lower.encode(pixels))
+    except DeviceError as error:  # with more memory it might be as good
+        raise DeviceError(
+            f"{what} cannot be measured: {IMAGES} images do not fit into the memory of the GPU; "
+            "use --precision float32, or end what else uses the GPU"
+        ) from error
     except RuntimeError as error:  # not everything is there in every type
         return f"{what} cannot be computed: {first_line(error)}", ""
     mean, least = cosines.mean(), cosines.min()

@@ -7,8 +7,9 @@ from torch import nn
 from torch.nn import functional
 
 from clipcache.arrays import Pixels, Vectors
+from clipcache.encoders._hub import first_line
 from clipcache.encoders._view import View
-from clipcache.errors import EncoderError
+from clipcache.errors import DeviceError, EncoderError
 
 
 class Tower(nn.Module):
@@ -42,9 +43,28 @@ class Tower(nn.Module):
             rows = rows[0]
         return functional.normalize(rows.float(), dim=1)
 
-    @torch.inference_mode()
     def encode(self, batch: Pixels) -> Vectors:
-        """Return (b, d) float32 unit rows for (b, 3, s, s) pixels, normalised or of 8 bits."""
+        """Return (b, d) float32 unit rows for (b, 3, s, s) pixels, normalised or of 8 bits.
+
+        Raises DeviceError where they do not fit into the memory of a GPU, EncoderError where the
+        tower is to be compiled and cannot.
+        """
+        try:
+            return self._encode(batch)
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"a batch of {len(batch)} images does not fit into the memory of the GPU; give a "
+                "smaller --batch-size, or end what else uses the GPU"
+            ) from error
+        except torch._dynamo.exc.TorchDynamoException as error:
+            why = first_line(getattr(error, "inner_exception", error))
+            raise EncoderError(
+                f"the network cannot be compiled ({why}), which needs a C++ compiler, and on a GPU "
+                "Triton; do without --compile"
+            ) from error
+
+    @torch.inference_mode()
+    def _encode(self, batch: Pixels) -> Vectors:
         images = torch.from_numpy(batch)
         if self.device.type == "cuda":
             images = images.pin_memory()  # what is pinned is copied without a detour

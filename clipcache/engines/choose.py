@@ -17,7 +17,8 @@ def make_engine(name: str, options: EncoderOptions, workers: int | None) -> Engi
     Parameters
     ----------
     options : the encoder that each worker makes for itself, on a GPU of its own where there are
-        some and its device allows for it.
+        some and its device allows for it. Those of this machine count, and with `ray` those of
+        the cluster, though with the device "cuda" this machine needs one as well.
     workers : how many; None: one for each GPU, else for each processor.
 
     Raises EngineError for a name that is none of ENGINES.
@@ -32,5 +33,5 @@ def make_engine(name: str, options: EncoderOptions, workers: int | None) -> Engi
     if name == "ray":
         from clipcache.engines.ray import Ray
 
-        return Ray(make_encoder, gpus=1 if gpus else 0, count=workers)
+        return Ray(make_encoder, gpus=0 if options.device == "cpu" else 1, count=workers)
     raise EngineError(f"no engine called {name!r}; there are: {', '.join(ENGINES)}")

@@ -65,6 +65,16 @@ def room(ray: Any, *, cpus: int, gpus: float = 0) -> int:
     return max(1, min(workers, int(there.get("GPU", 0) // gpus)) if gpus else workers)
 
 
+def share(ray: Any, *, gpus: float, most: int) -> int:
+    """Return how many processors each worker can have beside so many GPUs, `most` at most.
+
+    On the machine that has the fewest for its GPUs there is still a worker for all of these.
+    """
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    shares = [int(one.get("CPU", 0) * gpus // one["GPU"]) for one in machines if one.get("GPU")]
+    return max(1, min([most, *shares]))
+
+
 def require_shared(cache: Place) -> None:
     """Raise EngineError where this machine, that of a worker, finds no such cache."""
     if storage_of(cache).begun():
@@ -165,7 +175,7 @@ class Crew:
         if not found:
             raise EngineError(
                 f"no Ray worker came within {PATIENCE:.0f} s; `ray status` says what the cluster "
-                "has: every worker needs its processors, and a GPU where --device is cuda"
+                "has: every worker needs a processor, and beside a GPU up to --workers of them"
             )
         return found
 

@@ -49,7 +49,7 @@ class Processes:
                 for worker in [one for one in workers.values() if one.pipe in ready]:
                     try:
                         yield from worker.hear(waiting, deaths)
-                    except (EOFError, ConnectionResetError):
+                    except (EOFError, ConnectionError):
                         del workers[worker.pipe]
                         yield from _bury(worker, waiting, deaths)
         finally:
@@ -60,7 +60,8 @@ class Processes:
         ours, theirs = _context().Pipe()
         threads = max(1, available_threads() // self.count)
         task = replace(task, threads=max(1, -(-task.threads // self.count)))
-        gpu = place % self.gpus if self.gpus else None
+        mask = os.environ.get("CUDA_VISIBLE_DEVICES", "")
+        gpu = _mask_of(place % self.gpus, mask) if self.gpus else None
         process = _context().Process(
             target=_work, args=(theirs, task, self.make_encoder, threads, gpu), daemon=True
         )
@@ -81,10 +82,13 @@ class _Worker:
     """Units that it has and that are not on disk, by chunk."""
     seen: dict[int, list[int]] = field(default_factory=dict)
     """Images that it has looked at of each of them, and failed ones."""
+    begun: bool = False
+    """Whether it has said anything."""
 
     def hear(self, waiting: deque[Unit], deaths: Counter[int]) -> Iterator[Seen]:
         """Take in one message: what was done, the wish for a unit (None), or what went wrong."""
         message = self.pipe.recv()
+        self.begun = True
         if message is None:
             unit = self._choose(waiting, deaths)
             if unit:
@@ -153,20 +157,29 @@ def _bury(worker: _Worker, waiting: deque[Unit], deaths: Counter[int]) -> Iterat
         waiting.append(unit)
         images, failed = worker.seen[chunk]
         yield Seen(chunk, -images, -failed)
-    if not worker.open and worker.process.exitcode:
+    if not worker.begun and worker.process.exitcode:
         raise EngineError(
             f"a process ended before it had begun (exit code {worker.process.exitcode}): use fewer "
             "processes, or free memory"
         )
 
 
+def _mask_of(gpu: int, mask: str) -> str:
+    """Return the CUDA_VISIBLE_DEVICES of a worker, which leaves it one GPU of those of a mask.
+
+    Its entries may be UUIDs or names of MIG; an empty mask leaves all.
+    """
+    entries = mask.split(",") if mask else []
+    return entries[gpu].strip() if gpu < len(entries) else str(gpu)
+
+
 def _work(
-    pipe: Connection, task: Task, make_encoder: MakeEncoder, threads: int, gpu: int | None
+    pipe: Connection, task: Task, make_encoder: MakeEncoder, threads: int, gpu: str | None
 ) -> None:
     """Be a worker until there is nothing left to do, or nobody who listens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches everybody; one of us ends the rest
     if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
     try:
         try:
             encoder = make_encoder()

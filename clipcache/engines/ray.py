@@ -12,7 +12,7 @@ from threading import Lock
 from typing import Any
 
 from clipcache.encoders.base import Encoder
-from clipcache.engines.cluster import EACH, Crew, connected, require_shared, room
+from clipcache.engines.cluster import EACH, Crew, connected, require_shared, room, share
 from clipcache.engines.work import MakeEncoder, Seen, Task, Unit, do_chunks
 from clipcache.threads import limit_threads
 
@@ -23,9 +23,9 @@ class Ray:
 
     make_encoder: MakeEncoder
     cpus: int = 1
-    """Processors that each worker gets."""
+    """Processors that each worker gets where it gets no GPU."""
     gpus: float = 0
-    """GPUs that each worker gets; a half is shared by two."""
+    """GPUs that each worker gets, where the cluster has some; a half is shared by two."""
     count: int | None = None
     """Workers; None: as many as the cluster has room for."""
 
@@ -36,15 +36,17 @@ class Ray:
         workers, and for a chunk over which workers die again and again.
         """
         ray, by_chunk = connected(), {unit.chunk: unit for unit in units}
-        place = {"num_cpus": self.cpus, "num_gpus": self.gpus}
+        gpus = self.gpus if ray.cluster_resources().get("GPU") else 0
+        cpus = share(ray, gpus=gpus, most=task.threads) if gpus else self.cpus
+        place = {"num_cpus": cpus, "num_gpus": gpus}
         actor = ray.remote(_Actor).options(**place, max_concurrency=EACH, max_restarts=0)
-        crew = Crew(ray, partial(actor.remote, replace(task, threads=self.cpus), self.make_encoder))
+        crew = Crew(ray, partial(actor.remote, replace(task, threads=cpus), self.make_encoder))
 
         def send(worker: Any, chunk: int) -> Any:
             return worker.do.remote(by_chunk[chunk])
 
         try:
-            workers = self.count or room(ray, cpus=self.cpus, gpus=self.gpus)
+            workers = self.count or room(ray, cpus=cpus, gpus=gpus)
             crew.hire(min(workers, len(by_chunk)))
             for seen in crew.do(by_chunk, send):
                 yield from seen

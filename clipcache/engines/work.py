@@ -9,8 +9,9 @@ whoever does it, and however often.
 
 import hashlib
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
@@ -93,6 +94,8 @@ class Loaded(NamedTuple):
     image: Image
     stamp: Stamp
     digest: bytes
+    new: bool = False
+    """Whether there are pixels; they are gone once its batch is put together."""
     pixels: Pixels | None = None
     reason: str = ""
 
@@ -105,14 +108,16 @@ def do_chunks(task: Task, encoder: Encoder, units: Iterable[Unit]) -> Iterator[S
     cache, CacheDamagedError where a chunk that was finished before is not what was written.
     """
     writer = CacheWriter.beside(task.cache, encoder.identity)
+    load = partial(_load, task.source, encoder)
+    images = _images(writer.cache, units)
+    ahead = (AHEAD + encoder.lanes - 1) * task.batch_size
     with (
         ThreadPoolExecutor(task.threads) as decoders,
         encoding_threads(encoder.lanes) as lanes,
         ThreadPoolExecutor(1) as disk,
+        # Closed first: the decoders end when all that waits is decoded, or cancelled.
+        closing(_map_ahead(decoders, load, images, ahead)) as loaded,
     ):
-        load = partial(_load, task.source, encoder)
-        ahead = (AHEAD + encoder.lanes - 1) * task.batch_size
-        loaded = _map_ahead(decoders, load, _images(writer.cache, units), ahead)
         parts = _parts(writer.cache, loaded, task, lambda b: lanes.submit(encoder.encode_images, b))
         written: Future[Seen] | None = None
         for part in _later(parts, encoder.lanes):
@@ -150,10 +155,17 @@ def _parts(
     for chunk, images in groupby(loaded, lambda one: one.image.row // cache.chunk_rows):
         part = Part(chunk, cache.span(chunk).start, _values(cache, chunk), [])
         for batch in _batches(images, task.batch_size):
-            pixels = [one.pixels for one in batch if one.pixels is not None]
-            vectors = encode(np.stack(pixels)) if pixels else None
-            yield part._replace(batch=batch, vectors=vectors)
+            yield part._replace(batch=batch, vectors=_encoded(batch, encode))
         yield part
+
+
+def _encoded(
+    batch: list[Loaded], encode: Callable[[Pixels], Future[Vectors]]
+) -> Future[Vectors] | None:
+    """Have a batch encoded, which keeps no pixels: they are in memory once, until that is done."""
+    pixels = [one.pixels for one in batch if one.pixels is not None]
+    batch[:] = [one._replace(pixels=None) for one in batch]
+    return encode(np.stack(pixels)) if pixels else None
 
 
 def _later(parts: Iterator[Part], count: int) -> Iterator[Part]:
@@ -197,7 +209,7 @@ def _load(source: Source, encoder: Encoder, image: Image) -> Loaded:
         digest = hashlib.sha256(data).digest()
         if digest == image.digest:
             return Loaded(image, stamp, digest)
-        return Loaded(image, stamp, digest, pixels=encoder.prepare(data))
+        return Loaded(image, stamp, digest, new=True, pixels=encoder.prepare(data))
     except PassingError as error:  # the next run finds another stamp, and tries again
         return Loaded(image, MISSING, digest, reason=str(error))
     except ImageError as error:
@@ -209,7 +221,7 @@ def _map_ahead(
     function: Callable[[Image], Loaded],
     images: Iterable[Image],
     ahead: int,
-) -> Iterator[Loaded]:
+) -> Generator[Loaded, None, None]:
     """Map in order with at most `ahead` results waiting; cancel the rest when the reader stops."""
     waiting: deque[Future[Loaded]] = deque()
     try:
@@ -230,7 +242,7 @@ def _batches(loaded: Iterator[Loaded], size: int) -> Iterator[list[Loaded]]:
     usable = 0
     for one in loaded:
         batch.append(one)
-        usable += one.pixels is not None
+        usable += one.new
         if usable == size:
             yield batch
             batch, usable = [], 0
@@ -241,7 +253,7 @@ def _batches(loaded: Iterator[Loaded], size: int) -> Iterator[list[Loaded]]:
 def _fill(part: Part, *, strict: bool) -> Seen:
     """Put the outcome of each image of a batch in its place in the chunk."""
     values = part.values
-    new = [one for one in part.batch if one.pixels is not None]
+    new = [one for one in part.batch if one.new]
     bad = [one for one in part.batch if one.reason]
     if bad and strict:
         raise ImageError(f"{bad[0].image.key}: {bad[0].reason} (--strict)")

@@ -144,7 +144,8 @@ def tune(
             "at least two classes; label images of another one first"
         )
     kept, out = _hold_back(lesson.y, options.seed)
-    with torch.random.fork_rng():
+    device = encoder.tower.device
+    with torch.random.fork_rng([device] if device.type == "cuda" else []):
         torch.manual_seed(options.seed)  # LoRA begins at random
         network = Network(encoder, _start(lesson, kept), options.tune)
     held = _held(encoder, album, lesson.rows[out], lesson.y[out], options) if len(out) else None

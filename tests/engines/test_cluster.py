@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clipcache.engines.cluster import DEATHS, Crew, connected, require_shared, room
+from clipcache.engines.cluster import DEATHS, Crew, connected, require_shared, room, share
 from clipcache.errors import CacheDamagedError, EngineError
 from tests.buckets import make_bucket, s3_server
 
@@ -272,6 +272,19 @@ def test_room_is_what_each_worker_gets() -> None:
     assert room(there(CPU=8.0, GPU=3.0), cpus=1, gpus=1) == 3
     assert room(there(CPU=2.0, GPU=3.0), cpus=1, gpus=0.5) == 2
     assert room(there(CPU=0.0), cpus=1) == 1
+
+
+def test_every_gpu_has_a_worker_and_these_share_the_processors() -> None:
+    def there(*machines: tuple[float, float]) -> Any:
+        nodes = [{"Alive": True, "Resources": {"CPU": c, "GPU": g}} for c, g in machines]
+        gone = {"Alive": False, "Resources": {"CPU": 1.0, "GPU": 9.0}}
+        return SimpleNamespace(nodes=lambda: [*nodes, gone])
+
+    assert share(there((64, 4)), gpus=1, most=99) == 16
+    assert share(there((64, 4)), gpus=0.5, most=99) == 8
+    assert share(there((64, 4)), gpus=1, most=3) == 3
+    assert share(there((64, 0), (8, 4), (16, 2)), gpus=1, most=99) == 2
+    assert share(there((2, 4)), gpus=1, most=99) == 1
 
 
 def test_no_cluster_is_said_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

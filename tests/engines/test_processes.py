@@ -1,24 +1,29 @@
 """Chunks that are done by real processes, some of which are killed."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import replace
+from multiprocessing.util import Finalize
 from pathlib import Path
 
 import numpy as np
 import psutil
 import pytest
+import torch
 
 from clipcache.cache import EmbeddingCache
 from clipcache.cache.layout import State
 from clipcache.embed import EmbedOptions, EmbedSummary, embed
-from clipcache.engines.processes import DEATHS, Processes
-from clipcache.engines.work import Task, Unit
-from clipcache.errors import EngineError, ImageError
+from clipcache.encoders.openclip import OpenClip
+from clipcache.encoders.options import EncoderOptions
+from clipcache.engines.processes import DEATHS, Processes, _mask_of
+from clipcache.engines.work import MakeEncoder, Task, Unit
+from clipcache.errors import DeviceError, EncoderError, EngineError, ImageError
 from clipcache.images.base import Source
 from clipcache.images.folder import Folder
 from tests.engines.deadly import Deadly
@@ -57,9 +62,11 @@ def _nobody_is_left() -> Iterator[None]:
     assert not workers_of(os.getpid())
 
 
-def divide(source: Source, path: Path, count: int = 2, **options: object) -> EmbedSummary:
+def divide(
+    source: Source, path: Path, count: int = 2, make: MakeEncoder = tiny, **options: object
+) -> EmbedSummary:
     chosen = replace(OPTIONS, **options)  # type: ignore[arg-type]
-    return embed(source, tiny(), path, chosen, engine=Processes(tiny, count))
+    return embed(source, tiny(), path, chosen, engine=Processes(make, count))
 
 
 def test_many_processes_leave_what_one_leaves(
@@ -110,6 +117,72 @@ def test_a_chunk_that_kills_again_and_again_is_given_up_and_others_are_kept(
     assert (states[:40] != State.PENDING).all()
     divide(Folder(photos), cache)
     assert tree(cache) == whole
+
+
+def test_a_process_killed_while_nobody_listens_costs_its_chunks_only(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    """Its last wish is read when it is dead, and the answer goes nowhere."""
+    told: list[int] = []
+
+    def tell(done: int, _failed: int, _total: int) -> None:
+        if done and not any(told):
+            time.sleep(1)  # by now it waits for its next chunk
+            (worker,) = workers_of(os.getpid())
+            worker.kill()
+            psutil.wait_procs([worker], timeout=30)
+        told.append(done)
+
+    embed(Folder(photos), tiny(), tmp_path / "c", OPTIONS, tell, engine=Processes(tiny, 1))
+    assert tree(tmp_path / "c") == whole
+    assert told[-1] == 61
+
+
+def fatal_end() -> OpenClip:
+    Finalize(None, os._exit, (3,), exitpriority=0)
+    return tiny()
+
+
+def fatal_start() -> OpenClip:
+    os._exit(4)
+
+
+def test_a_process_that_dies_when_all_is_done_costs_nothing(
+    photos: Path, whole: dict[str, bytes], tmp_path: Path
+) -> None:
+    divide(Folder(photos), tmp_path / "c", make=fatal_end)
+    assert tree(tmp_path / "c") == whole
+    with pytest.raises(EngineError, match=r"ended before it had begun \(exit code 4\)"):
+        divide(Folder(photos), tmp_path / "d", make=fatal_start)
+
+
+def without_memory() -> OpenClip:
+    def full(images: torch.Tensor) -> torch.Tensor:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB")
+
+    encoder = OpenClip.load(EncoderOptions("clipcache-tiny", device="cpu"))
+    encoder.tower.body.forward = full  # type: ignore[method-assign]
+    return encoder
+
+
+def test_too_little_memory_of_a_gpu_is_a_line(photos: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match=r"batch of 5 images does not fit.*smaller --batch-size"):
+        divide(Folder(photos), tmp_path / "c", make=without_memory)
+
+
+def blind() -> OpenClip:
+    raise EncoderError(f"it sees {os.environ['CUDA_VISIBLE_DEVICES']}")
+
+
+def test_a_worker_sees_one_gpu_of_those_that_its_maker_sees(
+    photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert [_mask_of(gpu, "") for gpu in (0, 3)] == ["0", "3"]
+    assert [_mask_of(gpu, "2, 3") for gpu in (0, 1, 2)] == ["2", "3", "2"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "MIG-5c1b/1/0,GPU-8932")
+    engine = Processes(blind, 1, gpus=2)
+    with pytest.raises(EncoderError, match=re.escape("it sees MIG-5c1b/1/0") + "$"):
+        embed(Folder(photos), tiny(), tmp_path / "c", OPTIONS, engine=engine)
 
 
 def test_a_strict_run_ends_at_the_first_image_that_cannot_be_used(

@@ -9,7 +9,9 @@ import pytest
 
 from clipcache.embed import EmbedOptions, embed
 from clipcache.encoders.base import Encoder
+from clipcache.encoders.options import EncoderOptions
 from clipcache.engines import ray
+from clipcache.engines.choose import make_engine
 from clipcache.engines.ray import Ray
 from clipcache.engines.work import Task, Unit
 from clipcache.errors import EncoderError, EngineError
@@ -28,6 +30,20 @@ def test_a_node_that_dies_costs_its_chunks_only(
     options = EmbedOptions(batch_size=5, chunk_rows=8)
     embed(Folder(work / "photos"), tiny(), tmp_path / "w", options)
     assert tree(work / "embedded") == tree(tmp_path / "w")
+
+
+def test_workers_have_the_processors_of_their_gpu_where_the_cluster_has_some(
+    found: dict[str, Any],
+) -> None:
+    assert found["beside GPUs"] == ["1 processors and 0 GPU", "3 processors and 1 GPU"]
+
+
+def test_the_device_says_whether_workers_ask_for_a_gpu() -> None:
+    """Not what this machine has, for they are on others."""
+    for device, gpus in (("cpu", 0), ("auto", 1), ("cuda", 1)):
+        engine = make_engine("ray", EncoderOptions("clipcache-tiny", device=device), None)
+        assert isinstance(engine, Ray)
+        assert engine.gpus == gpus
 
 
 def test_a_worker_is_ready_before_it_has_an_encoder(

@@ -1,17 +1,20 @@
 """Chunks that are done in this process: by how many threads makes no difference."""
 
+import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from weakref import ref
 
 import numpy as np
 import pytest
 import torch
 
+from clipcache.arrays import Pixels, Vectors
 from clipcache.cache import EmbeddingCache
 from clipcache.embed import EmbedOptions, embed
-from clipcache.engines.work import Seen, Task, Unit, do_chunks
-from clipcache.errors import CacheIdentityError, SourceError
+from clipcache.engines.work import AHEAD, Seen, Task, Unit, do_chunks
+from clipcache.errors import CacheIdentityError, ImageError, SourceError
 from clipcache.images.base import PassingError
 from clipcache.images.folder import Folder
 from tests.pictures import folder, hostile, tree
@@ -31,6 +34,29 @@ class Wide(Counting):
     @property
     def lanes(self) -> int:
         return self._wanted
+
+
+class Slow(Wide):
+    """One that takes its time, and counts pixels: all of them, and those still in memory."""
+
+    def __init__(self, *, decoding: float = 0, encoding: float = 0) -> None:
+        super().__init__(1)
+        self._seconds = decoding, encoding
+        self.pixels: list[ref[Pixels]] = []
+
+    @property
+    def kept(self) -> int:
+        return sum(one() is not None for one in self.pixels)
+
+    def prepare(self, data: bytes) -> Pixels:
+        time.sleep(self._seconds[0])
+        pixels = super().prepare(data)
+        self.pixels.append(ref(pixels))
+        return pixels
+
+    def encode_images(self, batch: Pixels) -> Vectors:
+        time.sleep(self._seconds[1])
+        return super().encode_images(batch)
 
 
 @dataclass(frozen=True)
@@ -83,6 +109,37 @@ def test_what_is_told_adds_up_and_a_chunk_is_sealed_when_it_is_said(
             assert cache.read("state")[0] == 1
     assert cache.read("state")[0] == 2
     assert cache.read("reason")[0] == "file not found"
+
+
+@pytest.fixture
+def unsure(photos: Path, tmp_path: Path) -> Task:
+    """A chunk whose images are all other files than before, the first of them no image."""
+    embed(Folder(photos), tiny(), tmp_path / "c", replace(OPTIONS, chunk_rows=50))
+    for photo in photos.glob("*/*.png"):
+        photo.write_bytes(photo.read_bytes() + b" ")
+    (photos / "coat" / "000.png").write_text("I am no picture")
+    return Task(tmp_path / "c", Folder(photos), 5, 1)
+
+
+def test_nothing_more_is_decoded_when_a_run_ends_early(unsure: Task) -> None:
+    encoder = Slow(decoding=0.02)
+    with pytest.raises(ImageError, match="000"):
+        list(do_chunks(replace(unsure, strict=True), encoder, [Unit(0, np.arange(35))]))
+    read = 2 * unsure.batch_size
+    assert read <= len(encoder.pixels) <= read + 3, "not all that it was ahead"
+    seen = do_chunks(unsure, encoder, [Unit(0, np.arange(35))])
+    next(seen)
+    before = len(encoder.pixels)
+    seen.close()  # as Ctrl-C does
+    assert len(encoder.pixels) <= before + 3
+
+
+def test_pixels_of_a_batch_are_in_memory_once(unsure: Task) -> None:
+    """Those of each image are let go when they are put together."""
+    encoder = Slow(encoding=0.1)
+    for _ in do_chunks(unsure, encoder, [Unit(0, np.arange(35))]):
+        assert encoder.kept <= AHEAD * unsure.batch_size + 2
+    assert len(encoder.pixels) == 34
 
 
 def test_another_encoder_does_no_chunk(photos: Path, tmp_path: Path) -> None:

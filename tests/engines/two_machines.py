@@ -29,13 +29,15 @@ from clipcache.arrays import Logits, RowIds, Vectors
 from clipcache.cache.layout import Columns
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.embed import EmbedOptions, embed
+from clipcache.encoders.base import Encoder
 from clipcache.engines.ray import Ray
 from clipcache.engines.scores import OnCluster
-from clipcache.errors import EngineError
+from clipcache.errors import EncoderError, EngineError
 from clipcache.images.folder import Folder
 from clipcache.kernels.margin import margin
 from clipcache.projection import HasLogits
 from clipcache.scoring import Best, Query
+from clipcache.threads import available_threads
 from tests.engines.questions import (
     HEAD,
     UNLABELED,
@@ -160,6 +162,27 @@ def embedding(work: Path, cluster: Cluster) -> dict[str, Any]:
     return found
 
 
+def seen() -> Encoder:
+    """Tell what a worker has, in place of an encoder."""
+    gpus = len(ray.get_gpu_ids())
+    raise EncoderError(f"{available_threads()} processors and {gpus} GPU")
+
+
+def beside_gpus(work: Path, cluster: Cluster) -> list[str]:
+    """Return what workers have that ask for a GPU, before the cluster has one, and then."""
+    found = []
+    for more in ({}, {"num_cpus": 3, "num_gpus": 1}):
+        if more:
+            cluster.add_node(**more)
+        options = EmbedOptions(batch_size=5, workers=9, chunk_rows=8)
+        engine = Ray(seen, gpus=1)
+        try:
+            embed(Folder(work / "photos"), tiny(), work / "on a GPU", options, engine=engine)
+        except EncoderError as error:
+            found.append(str(error))
+    return found
+
+
 def score(work: Path, cluster: Cluster) -> dict[str, Any]:
     """Score pools, and lose workers and a machine on the way."""
     second = cluster.add_node(num_cpus=2)
@@ -190,10 +213,11 @@ def score(work: Path, cluster: Cluster) -> dict[str, Any]:
 
 
 def main(work: Path) -> None:
-    """Embed, score, and print what was found."""
+    """Embed, score, embed beside GPUs, and print what was found."""
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
     ray.init(address=cluster.address, log_to_driver=False, logging_level=logging.ERROR)
     found = {"embedded": embedding(work, cluster)} | score(work, cluster)
+    found["beside GPUs"] = beside_gpus(work, cluster)
     sys.stdout.write(json.dumps(found) + "\n")
     ray.shutdown()
     cluster.shutdown()
