@@ -135,7 +135,7 @@ class Learner:
         rows = np.concatenate([*history.batches[first:], history.others])
         labels = np.concatenate([*history.answers[first:], history.other_answers])
         told = (labels >= 0) & ~np.isin(rows, self.roles.held_out)
-        given = self.roles.given
+        given = _without(self.roles.given, rows)  # what people decided counts instead
         return (
             np.concatenate([given, rows[told]]),
             np.concatenate([self.data.labels[given], labels[told]]),
@@ -255,7 +255,7 @@ class Learner:
             ece = expected_calibration_error(np.minimum(probs[:, 0], 1), right[:, 0])
         return Round(
             round=len(history.batches) - 1,
-            labels=len(self._labeled(history)[0]) - len(self.roles.given),
+            labels=len(_without(self._labeled(history)[0], self.roles.given)),
             top1=float(right[:, 0].mean()) if len(right) else nothing,
             top5=float(right.any(axis=1).mean()) if len(right) else nothing,
             ece=ece,

@@ -19,6 +19,8 @@ from clipcache.run import Run
 from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
 from clipcache.run_folder import read
 
+COMMAND = "clipcache label"
+"""Who makes classes that are named when a run is opened."""
 HELD_OUT = 50
 """Images that people label to measure on, where the cache has no labelled test images: the standard
 error of an accuracy of 80 % is then 6 points."""
@@ -39,7 +41,7 @@ def open_run(
     ----------
     folder : the run. One that is there is continued on its own cache.
     cache : the cache of a new run.
-    names : classes beside those of the cache, for a new run.
+    names : classes beside those of the cache, and of the run where it is there.
     device : "cpu" or "cuda", where the pool is scored.
     engine : "inline" or "ray", who scores it.
     options : fields of `RunConfig` that are not to be as they are by default.
@@ -48,7 +50,10 @@ def open_run(
     where its labels are replayed; EngineError where workers cannot score.
     """
     if (folder / "run.json").exists():
-        return _continue(folder, cache, options, device, engine)
+        run = _continue(folder, cache, options, device, engine)
+        for name in names:
+            run.add_class(name, annotator=COMMAND)
+        return run
     if cache is None:
         raise RunError(f"there is no run in {folder}; begin one with --cache, as photos.zarr")
     opened = EmbeddingCache.open(cache)

@@ -19,7 +19,7 @@ from clipcache.dataset import Dataset
 from clipcache.engines.scores import scored_by
 from clipcache.errors import RunError
 from clipcache.heads.base import FittedHead, load_head
-from clipcache.labels import WITHDRAWN, LabelStore, Round
+from clipcache.labels import DECISION, WITHDRAWN, LabelStore, Round
 from clipcache.learner import NO_ROWS, History, Learner
 from clipcache.run_config import RunConfig
 from clipcache.run_folder import begin, load, read
@@ -137,11 +137,16 @@ class Run:
         return batches[-1] if np.isin(still, batches[-1]).any() else still
 
     def open_rows(self) -> RowIds:
-        """Return the rows that were asked for and are not settled, in the order of asking."""
+        """Return the rows that were asked for and are not settled, in the order of asking.
+
+        Behind them those that somebody found, where more people are to look at each image.
+        """
         ballots = self.ballots
         asked = np.concatenate([*self.batches, NO_ROWS])
-        still = [ballots.standing(row) == OPEN for row in asked.tolist()]
-        return asked[np.array(still, dtype=np.bool_)]
+        found = np.array(sorted(ballots.rows() - set(asked.tolist())), dtype=np.int64)
+        rows = np.concatenate([asked, found])
+        still = [ballots.standing(row) == OPEN for row in rows.tolist()]
+        return rows[np.array(still, dtype=np.bool_)]
 
     def prepare(self, size: int | None = None) -> RowIds:
         """Choose one more batch, whether the last one is complete or not; empty when it is over.
@@ -292,8 +297,8 @@ class Run:
         """Store labels for rows; they are on disk when the call returns.
 
         Where people answer, a label may be a mark of `labels.py`, and a row may be one of the pool
-        that was not asked for. `places` say where the classes stood among suggestions, as in
-        `Given`.
+        that was not asked for, or for a decision one whose label the cache has. `places` say where
+        the classes stood among suggestions, as in `Given`.
 
         Raises RunError, and stores none of them, unless each row may be labelled and has one class.
         """
@@ -311,7 +316,7 @@ class Run:
         newest = max(len(self.batches) - 1, 0)
         lowest = WITHDRAWN if self.config.people else 0
         for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
-            if row not in self._round_of and not (self.config.people and self._in_pool(row)):
+            if row not in self._round_of and not self._volunteered(row, source):
                 raise RunError(f"row {row} was never proposed in {self.folder}")
             if not lowest <= label < count:
                 raise RunError(f"label {label} for row {row}, but there are {count} classes")
@@ -324,10 +329,18 @@ class Run:
             places=places,
         )
 
-    def _in_pool(self, row: int) -> bool:
-        place = int(np.searchsorted(self.pool, row))
-        return place < len(self.pool) and int(self.pool[place]) == row
+    def _volunteered(self, row: int, source: str) -> bool:
+        """Whether somebody may say something about a row that was not asked for."""
+        if not self.config.people:
+            return False
+        return _holds(self.pool, row) or (source == DECISION and _holds(self.given, row))
 
     def head_path(self, number: int) -> Path:
         """Return where the head of a closed round is kept."""
         return self.folder / "heads" / f"{number:03d}.safetensors"
+
+
+def _holds(rows: RowIds, row: int) -> bool:
+    """Whether sorted rows hold one."""
+    place = int(np.searchsorted(rows, row))
+    return place < len(rows) and int(rows[place]) == row

@@ -30,7 +30,8 @@ def test_a_run_is_begun_once_and_goes_on_without_its_options(tmp_path: Path) -> 
     again.store.close()
     with pytest.raises(RunError, match="batch 9 instead of 7"):
         open_run(tmp_path / "run", batch=9)
-    same = open_run(tmp_path / "run", cache, batch=7)
+    same = open_run(tmp_path / "run", cache, ("hat", "coat"), batch=7)
+    assert same.names == (*class_names(8), "hat", "coat")
     same.store.close()
 
 

@@ -12,7 +12,7 @@ from clipcache.ballots import OPEN, Ballots
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.cache.writer import CacheWriter
 from clipcache.errors import RunError
-from clipcache.labels import EXCLUDED, SKIPPED, WITHDRAWN
+from clipcache.labels import DECISION, EXCLUDED, SKIPPED, WITHDRAWN
 from clipcache.learner import Learner
 from clipcache.run import Run
 from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
@@ -229,6 +229,44 @@ def test_an_image_that_was_not_asked_for_may_be_labelled(run: Run) -> None:
     test_row = int(run.data.test[0])
     with pytest.raises(RunError, match=f"row {test_row} was never proposed"):
         answer(run, [test_row])
+
+
+def test_an_image_that_somebody_found_is_open_until_all_have_looked_at_it(tmp_path: Path) -> None:
+    config = replace(PEOPLE, per_image=2)
+    run = Run.begin(tmp_path / "run", config, write_unlabelled(tmp_path / "c.zarr", 60))
+    batch = run.propose()
+    own = int(np.setdiff1d(run.pool, batch)[7])
+    answer(run, [own], "ann")
+    assert run.open_rows().tolist() == [*batch.tolist(), own]
+    for person in ("ann", "bob"):
+        answer(run, batch, person)
+    assert run.propose().tolist() == [own]
+    answer(run, [own], "bob")
+    assert own not in run.propose()
+    assert own in run.labelled()[0]
+    run.store.close()
+
+
+def test_a_label_of_the_cache_counts_until_somebody_decides_otherwise(tmp_path: Path) -> None:
+    cache = write_unlabelled(tmp_path / "c.zarr", known=lambda row: row % 2 == 0)
+    run = Run.begin(tmp_path / "run", PEOPLE, cache)
+    answer(run, run.propose())
+    rows, labels = run.labelled()
+    wrong, none = run.given[3:5].tolist()
+    with pytest.raises(RunError, match=f"row {wrong} was never proposed"):
+        answer(run, [wrong])
+    other = int(TRUTH[wrong] + 1) % 8
+    run.record([wrong, none], [other, EXCLUDED], annotator="eve", source=DECISION)
+    expected = {**dict(zip(rows.tolist(), labels.tolist(), strict=True)), wrong: other}
+    del expected[none]
+    found = run.labelled()
+    assert dict(zip(*(part.tolist() for part in found), strict=True)) == expected
+    assert found[0].tolist() == sorted(expected)
+    run.propose()
+    assert run.store.rounds()[0].labels == len(run.batches[0]), "nobody was asked for the others"
+    run.record([wrong, none], [WITHDRAWN] * 2, annotator="eve", source=DECISION)
+    np.testing.assert_array_equal(run.labelled()[1], labels)
+    run.store.close()
 
 
 def test_several_people_look_at_each_image(tmp_path: Path) -> None:

@@ -63,7 +63,10 @@ class Desk:
         self._queue: dict[int, None] = {}
         self._standing: dict[int, int] = {}
         self._diary = Diary()
-        self._known = Counter(run.data.labels[run.given].tolist())
+        self._given = dict(
+            zip(run.given.tolist(), run.data.labels[run.given].tolist(), strict=True)
+        )
+        self._known = Counter(self._given.values())
         self._measured = set(run.held_out.tolist())
         self._refresh()
         self._ahead = Ahead(run, self._left, self._speed, self._starved)
@@ -206,7 +209,9 @@ class Desk:
         """Return how far people are."""
         with self._lock:
             self._refresh()
-            standings = Counter(self._standing.values())
+            standings = Counter(
+                label for row, label in self._standing.items() if row not in self._given
+            )
             measured = sum(self._standing.get(row, OPEN) >= 0 for row in self._measured)
             pace = self._diary.rate(RECENT, SHORTEST)
             return Status(
@@ -239,9 +244,12 @@ class Desk:
 
     def _counts(self) -> list[ClassCount]:
         """Return how many labels teach of each class, the fewest first."""
-        found = self._known + Counter(
-            label for row, label in self._standing.items() if row not in self._measured
-        )
+        said = (row for row in self._standing if row not in self._measured)
+        found = Counter(self._known)
+        for row in said:
+            found[self._standing[row]] += 1
+            if row in self._given:
+                found[self._given[row]] -= 1
         every = [ClassCount(label, name, found[label]) for label, name in enumerate(self.names)]
         return sorted(every, key=lambda c: (c.images, c.label))
 
@@ -272,7 +280,8 @@ class Desk:
             self._queue.pop(row, None)
             return
         self._standing.pop(row, None)
-        if row in self._asked and row not in self._queue:
+        wanted = row in self._asked or self._votes(row)  # also what somebody found
+        if wanted and row not in self._queue:
             self._queue = {row: None} | self._queue
 
     def _wants(self, row: int, annotator: str) -> bool:

@@ -30,11 +30,13 @@ def sit(tmp_path: Path) -> Iterator[Sit]:
     """Return a function that opens a desk on a run; a second call opens another on the same."""
     desks: list[Desk] = []
 
-    def open_desk(*, named: bool = True, **changes: object) -> Desk:
+    def open_desk(
+        *, named: bool = True, known: Callable[[int], bool] = lambda row: False, **changes: object
+    ) -> Desk:
         if (tmp_path / "run").exists():
             run = Run.open(tmp_path / "run")
         else:
-            cache = write_unlabelled(tmp_path / "c.zarr", named=named)
+            cache = write_unlabelled(tmp_path / "c.zarr", named=named, known=known)
             run = Run.begin(tmp_path / "run", replace(CONFIG, **changes), cache)  # type: ignore[arg-type]
         desks.append(Desk(run))
         return desks[-1]
@@ -312,6 +314,37 @@ def test_disagreements_are_listed_and_decided(sit: Sit) -> None:
     assert desk.disputes() == []
     assert desk.status().labels == 1
     assert desk.run.ballots.labels() == {row: 2}
+
+
+def test_an_image_that_was_found_is_shown_to_others_too(sit: Sit) -> None:
+    desk = sit(per_image=2)
+    found = int(np.setdiff1d(desk.run.pool, rows_in(desk, "ann", 10))[5])
+    answer(desk, "ann", found)
+    assert found not in rows_in(desk, "ann", 12)
+    assert rows_in(desk, "bob")[0] == found
+    answer(desk, "bob", found)
+    assert desk.run.ballots.labels() == {found: TRUTH[found]}
+    assert desk.undo("bob") == [found]
+    assert rows_in(desk, "bob")[0] == found
+
+
+def test_a_label_of_the_cache_can_be_decided_about(sit: Sit) -> None:
+    desk = sit(known=lambda row: row % 2 == 0)
+    row = int(desk.run.given[3])
+
+    def counts() -> dict[int, int]:
+        return {count.label: count.images for count in desk.status().counts}
+
+    before, label = counts(), int(TRUTH[row])
+    other = (label + 1) % 8
+    desk.decide("ann", row, other)
+    assert counts() == before | {label: before[label] - 1, other: before[other] + 1}
+    assert desk.status().labels == 0, "nobody was asked for it"
+    assert desk.undo("ann") == [row]
+    assert counts() == before
+    desk.decide("ann", row, EXCLUDED)
+    assert counts() == before | {label: before[label] - 1}
+    assert row not in rows_in(desk, "ann", 12)
 
 
 def test_a_decision_is_taken_back_as_the_last_thing_that_was_said(sit: Sit) -> None:
