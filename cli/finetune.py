@@ -27,12 +27,12 @@ if TYPE_CHECKING:
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="The checkpoint to write, a .safetensors file.",
+    help="The checkpoint to write, a new .safetensors file.",
 )
 @click.option(
     "--cache",
     type=PLACE,
-    help="Embed all images of RUN's cache anew, into this one.",
+    help="Embed all images of RUN's cache anew, into this new one.",
 )
 @click.option(
     "--tune",
@@ -97,7 +97,8 @@ def command(
     """Train the image tower of RUN's encoder on the labels of RUN; write it as a checkpoint.
 
     `clipcache embed --pretrained` takes the checkpoint. With --cache, all images are embedded anew
-    at once, with all labels and classes so far, and the same head is measured on both caches.
+    at once, with all labels and classes so far, and the same head is measured on both caches. The
+    encoder has seen these labels: how sure a head may be, others must say, as those held out.
     """
     from clipcache.finetune.finetune import FinetuneOptions, finetune
     from clipcache.finetune.tower import Tune
@@ -167,6 +168,8 @@ def _print(summary: "FinetuneSummary", out: Path) -> None:
             (f"on {summary.test:,} test images", "top-1 %", "top-5 %"),
             [(name, f"{100 * a.top1:.1f}", f"{100 * a.top5:.1f}") for name, a in lines if a],
         )
+        if summary.before and summary.after and summary.after.top1 < summary.before.top1:
+            click.echo("on these images the vectors as they were are better: keep the old cache")
     else:
         click.echo("no image is held out to measure on")
     click.echo("seconds: " + ", ".join(f"{k} {s:.1f}" for k, s in summary.seconds.items()))

@@ -62,6 +62,19 @@ from .options import (
     help="With --finetune: where the images of CACHE lie, as for label: a folder, files, a table, "
     "a URL.",
 )
+@click.option(
+    "--tune",
+    metavar="all|blocks:N|lora:R",
+    default="all",
+    show_default=True,
+    help="With --finetune: what is trained, as for finetune.",
+)
+@click.option(
+    "--pretrained",
+    metavar="TAG|FILE",
+    help="With --finetune: where the weights of CACHE's encoder are, if they came from a file.  "
+    "[what the cache remembers]",
+)
 @json_option
 def command(
     cache: Path,
@@ -83,6 +96,8 @@ def command(
     engine: str,
     finetune: Literal["fresh", "continue"] | None,
     images: str | None,
+    tune: str,
+    pretrained: str | None,
     as_json: bool,
 ) -> None:
     """Replay active learning on CACHE with its own labels; keep everything in the folder RUN.
@@ -120,9 +135,13 @@ def command(
     )
     found = EmbeddingCache.open(cache)
     if finetune:
-        from clipcache.finetune.rounds import TunedRun  # brings torch
+        from clipcache.finetune.finetune import FinetuneOptions  # brings torch
+        from clipcache.finetune.rounds import TunedRun
+        from clipcache.finetune.tower import Tune
+        from clipcache.finetune.tune import TuneOptions
 
-        opened: Run = TunedRun.begin_tuned(run, config, found, finetune, images, device=device)
+        how = FinetuneOptions(TuneOptions(Tune.parse(tune)), pretrained)
+        opened: Run = TunedRun.begin_tuned(run, config, found, finetune, images, how, device=device)
     else:
         refuse_tuned(run)
         opened = Run.begin(run, config, found, device=device, engine=engine)

@@ -63,6 +63,7 @@ def command(
     no cache. Or it is a CACHE that this encoder made. A line holds the key, five classes with
     probabilities, the answer (empty where unsure) and the reason why there is none.
     """
+    from clipcache.finetune.kept import is_tuned
     from clipcache.images.source import SourceOptions
     from clipcache.predict.predict import PredictOptions, predict
     from clipcache.run import Run
@@ -75,6 +76,12 @@ def command(
     out = out or run / "predictions.csv"
     with counter("images") as progress:
         summary = predict(Run.open(run), images, out, options, progress)
+    if is_tuned(run):
+        click.echo(
+            "the encoder of the cache answers, not those that `loop --finetune` trained in its "
+            "rounds; `clipcache finetune` trains one to keep",
+            err=True,
+        )
     if as_json:
         print_json({"out": str(out), **vars(summary)})
         return

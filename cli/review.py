@@ -23,13 +23,20 @@ def command(run: Path, top: int, as_json: bool) -> None:
     Every label is judged by a head that was fitted without it; those that look like another class
     are listed, the least likely first. Nothing is changed.
     """
-    from clipcache.review import review
+    from clipcache.review import already_learned, review
     from clipcache.run import Run
 
     from .output import print_json
     from .tables import print_table
 
-    doubts = review(Run.open(run), top)
+    opened = Run.open(run)
+    doubts = review(opened, top)
+    if taught := already_learned(opened):
+        click.echo(
+            f"the encoder was trained on {taught:,} of the labels, so wrong ones among them are "
+            "doubted too seldom; review the run that it was trained with, too",
+            err=True,
+        )
     if as_json:
         print_json(doubts)
     elif not doubts:

@@ -106,8 +106,8 @@ def finetune(
     """Train the image tower of a run's encoder on its labels, and write it to a .safetensors file.
 
     `images` is where those of the run are, None for where they were last. With `cache`, all of them
-    are embedded anew into it. `tune` is "all", "blocks:N" or "lora:R", `options` are the other
-    fields of `TuneOptions`, such as `epochs=5`.
+    are embedded anew into it; neither `out` nor `cache` may be there before. `tune` is "all",
+    "blocks:N" or "lora:R", `options` are the other fields of `TuneOptions`, such as `epochs=5`.
     """
     how = FinetuneOptions(TuneOptions(Tune.parse(tune), **options), pretrained, device)
     again = place_of(cache) if cache else None
@@ -120,6 +120,8 @@ def loop(
     *,
     finetune: Mode | None = None,
     images: AnyPath | None = None,
+    tune: str = "all",
+    pretrained: str | None = None,
     device: str = "cpu",
     engine: str = "inline",
     **options: Any,
@@ -128,13 +130,15 @@ def loop(
 
     `options` are fields of `RunConfig`, such as `strategy="margin"`. With the engine "ray", the
     workers of a Ray cluster score the pool. With `finetune`, "fresh" or "continue", the encoder
-    learns in each round, too, from `images`; then the pool is scored here.
+    learns in each round, too, from `images`, as `tune` and `pretrained` say to `finetune`; then the
+    pool is scored here.
     """
     if finetune and engine != "inline":
         raise EngineError("to fine-tune embeds the pool anew in each round: leave out the engine")
     folder, config, opened = Path(run), RunConfig(**options), EmbeddingCache.open(place_of(cache))
     if finetune:
-        tuned = TunedRun.begin_tuned(folder, config, opened, finetune, images, device=device)
+        how = FinetuneOptions(TuneOptions(Tune.parse(tune)), pretrained)
+        tuned = TunedRun.begin_tuned(folder, config, opened, finetune, images, how, device=device)
         return replay(tuned)
     refuse_tuned(folder)
     return replay(Run.begin(folder, config, opened, device=device, engine=engine))
@@ -157,7 +161,8 @@ def predict(
 ) -> PredictSummary:
     """Write the likeliest classes of images, or of a cache, to a .csv or .parquet file.
 
-    `options` are fields of `PredictOptions`.
+    `options` are fields of `PredictOptions`. Of a run that fine-tunes its encoder, that of its
+    cache answers.
     """
     chosen = PredictOptions(at_least=at_least, **options)
     return predict_images(Run.open(Path(run)), place_of(images), Path(out), chosen)

@@ -29,6 +29,7 @@ from scipy.special import softmax
 
 from clipcache.arrays import Float64, Labels, RowIds
 from clipcache.classifier.lesson import Lesson
+from clipcache.classifier.taught import count_taught
 from clipcache.run import Run
 
 
@@ -104,3 +105,11 @@ def review(run: Run, top: int | None = None) -> list[Doubt]:
     found = zip(doubts.places.tolist(), doubts.instead.tolist(), strict=True)
     listed = (doubt(*one) for one in found)
     return list(islice((one for one in listed if one.row not in ballots.decisions), top))
+
+
+def already_learned(run: Run) -> int:
+    """Return how many labels of a run its encoder was trained on, wrong ones among them.
+
+    Heads that have not seen such a label agree with it too easily.
+    """
+    return count_taught(run.cache, run.labelled()[0])

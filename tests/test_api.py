@@ -10,7 +10,7 @@ from clipcache.cache.locks import Share
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.embed import EmbedOptions
 from clipcache.encoders.options import EncoderOptions
-from clipcache.errors import CacheError, EngineError, RunError, SourceError
+from clipcache.errors import CacheError, EncoderError, EngineError, RunError, SourceError
 from clipcache.finetune.finetune import FinetuneOptions
 from clipcache.finetune.tower import Tune
 from clipcache.finetune.tune import TuneOptions
@@ -99,12 +99,16 @@ def test_how_to_fine_tune_arrives_as_it_was_given(drawn: EmbeddingCache, tmp_pat
 def test_a_replay_may_fine_tune(drawn: EmbeddingCache, tmp_path: Path) -> None:
     options = {"strategy": "margin", "head": "linear", "init": "random:8", "rounds": 0}
     photos = drawn.folder.parent / "photos"
+    how = {"finetune": "fresh", "images": photos, "tune": "lora:4"}
     with patch("clipcache.finetune.rounds.tune") as tuned:
-        done = api.loop(drawn.folder, tmp_path / "run", finetune="fresh", images=photos, **options)
+        done = api.loop(drawn.folder, tmp_path / "run", **how, **options)
     assert tuned.call_count == 1
+    assert tuned.call_args.args[3].tune == Tune("lora", 4)
     assert [closed.labels for closed in done] == [8]
     with pytest.raises(RunError, match="begun with --finetune"):
         api.loop(drawn.folder, tmp_path / "run", **options)
+    with pytest.raises(EncoderError, match=r"'w\.pt' is neither a file nor a hub tag"):
+        api.loop(drawn.folder, tmp_path / "other", **how, pretrained="w.pt", **options)
 
 
 def test_others_may_score_but_what_is_embedded_anew(drawn: EmbeddingCache, tmp_path: Path) -> None:

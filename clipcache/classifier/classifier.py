@@ -1,10 +1,11 @@
 """What a run is for: a head that has learned from all labels, and is as sure as it is right.
 
 How sure to be is found on labels that the head has not learned from. Held-out ones are a fair
-sample, and where there are `ENOUGH` of them they decide alone. Otherwise each labelled row is
-judged by a head that was fitted without it. Rows that a strategy chose are harder than the pool, so
-the second way is mostly on the cautious side: less is promised than kept, at the price of fewer
-answers.
+sample, and where there are `ENOUGH` of them, or more than others, they decide alone. Otherwise each
+labelled row is judged by a head that was fitted without it. Rows that a strategy chose are harder
+than the pool, so the second way is mostly on the cautious side: less is promised than kept, at the
+price of fewer answers. Not so where the encoder itself was trained on these labels, which is then
+told.
 
 Five sets of real features (`bench/classifier.py`), some 240 labels chosen by the default strategy,
 three seeds: calibration error on test rows in points, and in brackets by how much the head was
@@ -28,13 +29,14 @@ import numpy as np
 from clipcache.arrays import Logits, Vectors
 from clipcache.classifier.calibration import fit_temperature
 from clipcache.classifier.lesson import Lesson
+from clipcache.classifier.taught import count_taught
 from clipcache.heads.base import FittedHead, LinearWeights
 from clipcache.projection import HasLogits
 from clipcache.run import Run
 from clipcache.run_config import CALIBRATION
 
 ENOUGH = 30
-"""Held-out labels from which on they decide alone."""
+"""Held-out labels from which on they decide alone; fewer do where there are fewer of the others."""
 MOST = 4096
 """Held-out labels that are looked at, at random: more would not move one number."""
 
@@ -49,12 +51,20 @@ class Calibration:
     """How many labels it was found on."""
     held_out: bool
     """Whether these were a fair sample that nobody learned from."""
+    taught: int = 0
+    """How many of them the encoder was trained on, so that it may be too sure."""
 
     def __str__(self) -> str:
         if not self.labels:
-            return "not calibrated: no class has two labels"
-        kind = "held-out labels" if self.held_out else "labels by cross-validation, cautiously"
-        return f"temperature {self.temperature:.2f}, found on {self.labels:,} {kind}"
+            return "not calibrated: no label is held out, and no class has two"
+        kind = "held-out labels" if self.held_out else "labels by cross-validation"
+        found = f"temperature {self.temperature:.2f}, found on {self.labels:,} {kind}"
+        if self.taught:
+            return (
+                f"{found}; the encoder was trained on {self.taught:,} of them, so it may be too "
+                f"sure: hold out {ENOUGH} others"
+            )
+        return found if self.held_out else f"{found}, cautiously"
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +107,14 @@ class _Tempered:
 
 def _calibrate(run: Run, lesson: Lesson, head: FittedHead) -> Calibration:
     rows, labels = run.measured()
-    if len(rows) >= ENOUGH:
+    judged = None if len(rows) >= ENOUGH else lesson.out_of_fold()
+    if judged is None or len(rows) > len(judged.places):
         rng = run.config.rng(CALIBRATION, 0)
         some = np.sort(rng.choice(len(rows), size=min(len(rows), MOST), replace=False))
         rows, labels = rows[some], labels[some]
-        logits = head.logits(run.data.features[rows].astype(np.float32))
-        return Calibration(fit_temperature(logits, labels), len(rows), held_out=True)
-    judged = lesson.out_of_fold()
-    labels = lesson.y[judged.places]
-    return Calibration(fit_temperature(judged.logits, labels), len(labels), held_out=False)
+        logits, held_out = head.logits(run.data.features[rows].astype(np.float32)), True
+    else:
+        places, logits = judged
+        rows, labels, held_out = lesson.rows[places], lesson.y[places], False
+    taught = count_taught(run.cache, rows)
+    return Calibration(fit_temperature(logits, labels), len(labels), held_out, taught)

@@ -12,7 +12,7 @@ SUFFIX = ".safetensors"
 
 
 def check_name(path: Path) -> None:
-    """Raise RunError unless a checkpoint can be written to a file of this name."""
+    """Raise RunError unless a checkpoint can be written to a file of this name, a new one."""
     if path.suffix != SUFFIX:
         raise RunError(
             f"{path} does not end in {SUFFIX}, by which open_clip knows how to read it; give such a"
@@ -20,6 +20,11 @@ def check_name(path: Path) -> None:
         )
     if not path.parent.is_dir():
         raise RunError(f"there is no folder {path.parent} to write {path.name} to; make it first")
+    if path.exists():  # its name is all that a cache knows of the weights it was made with
+        raise RunError(
+            f"there is a file {path} already, and a cache that was made with it would lose its "
+            "encoder; name another --out"
+        )
 
 
 def write_checkpoint(path: Path, model: Any) -> None:

@@ -15,7 +15,9 @@ import numpy.typing as npt
 
 from clipcache.arrays import Labels, Vectors
 from clipcache.cache.reader import EmbeddingCache
+from clipcache.cache.storage import storage_of
 from clipcache.classifier.lesson import Lesson
+from clipcache.classifier.taught import remember, rows_taught
 from clipcache.dataset import Dataset
 from clipcache.embed import EmbedOptions, EmbedSummary, embed
 from clipcache.encoder_of import encoder_of
@@ -102,15 +104,17 @@ def finetune(
     Parameters
     ----------
     images : where the run's images are, as for `embed`; None for where they were last.
-    out : a .safetensors file with the whole model.
-    cache : where the run's images are embedded anew, with what people said of them.
+    out : a .safetensors file with the whole model, a new one.
+    cache : where the run's images are embedded anew, with what people said of them; a new one.
 
-    Raises RunError where there are no labels, of a single class only, or none of their images can
-    be used, EncoderError where the encoder cannot be had or trained, DeviceError where a GPU has
-    too little memory, and as `embed` does.
+    Raises RunError where `out` or `cache` is there already, where there are no labels, of a single
+    class only, or none of their images can be used, EncoderError where the encoder cannot be had or
+    trained, DeviceError where a GPU has too little memory, and as `embed` does.
     """
     options = options or FinetuneOptions()
     check_name(out)
+    if cache:
+        check_new(cache)
     clock = _Clock()
     with clock("load"):
         lesson = Lesson.of(run)
@@ -132,7 +136,11 @@ def finetune(
     with clock("embed"):
         if cache:
             embedded = embed_again(run.cache, relisted, encoder, cache, options, progress)
-            data = Dataset.load(EmbeddingCache.open(cache), run.data.n)
+            taught = rows_taught(run.cache)
+            if encoder.identity != run.cache.identity:  # held-back labels may undo all training
+                taught = np.union1d(taught, lesson.rows)
+            remember(cache, taught)
+            data = embedded_data(run, cache)
             fine = np.isin(rows, np.union1d(data.pool, data.test))
             rows, labels = rows[fine], labels[fine]
             test = data.features[rows].astype(np.float32)
@@ -159,6 +167,18 @@ def finetune(
     )
 
 
+def check_new(cache: Place) -> None:
+    """Raise RunError where something is there already: vectors of another encoder cannot join it.
+
+    Also where that is a new cache that was cut off, since nobody knows the weights before training.
+    """
+    if storage_of(cache).begun() or (isinstance(cache, Path) and cache.exists()):
+        raise RunError(
+            f"{cache} is there already, and the vectors of a newly trained encoder need a cache of "
+            "their own; name another --cache"
+        )
+
+
 def trainable(run: Run, options: FinetuneOptions) -> OpenClip:
     """Return the encoder of a run's cache, in float32.
 
@@ -183,7 +203,9 @@ def reopened(checkpoint: Path, identity: Identity, device: str) -> OpenClip:
     """Return the encoder of a checkpoint, which does all else as the one of `identity` does."""
     options = options_of(identity)
     assert options is not None  # it has been loaded before
-    return _open_clip(load_encoder(replace(options, pretrained=str(checkpoint), device=device)))
+    # What a lower precision costs was measured of the old weights.
+    options = replace(options, pretrained=str(checkpoint), device=device, checked="")
+    return _open_clip(load_encoder(options))
 
 
 def seen(lesson: Lesson, album: Album, workers: int) -> tuple[Lesson, int, str]:
@@ -222,6 +244,23 @@ def embed_again(
         progress("images", done, total)
 
     return embed(source, encoder, path, how, report)
+
+
+def embedded_data(run: Run, path: Place) -> Dataset:
+    """Return the images of a run as a new cache has them, in the same rows.
+
+    Raises RunError where it has others there.
+    """
+    cache = EmbeddingCache.open(path)
+    data = Dataset.load(cache, run.data.n)
+    old, new = (keys[: data.n] for keys in (run.cache.keys(), cache.keys()))
+    if len(wrong := np.flatnonzero(old != new)):
+        row = wrong[0]
+        raise RunError(
+            f"row {row} of {path} is {new[row]}, but that of the run is {old[row]}: expected the "
+            "same images in the same rows; delete that cache, and do this again"
+        )
+    return data
 
 
 def _encode(

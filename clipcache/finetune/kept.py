@@ -27,8 +27,8 @@ class Seconds:
     """What the encoder of one round took."""
 
     round: int
-    train: float
-    """From the labels to the checkpoint."""
+    train: float = 0.0
+    """From the labels to the checkpoint; 0 where it was cut off before this was written down."""
     embed: float = 0.0
     """All images of the cache anew; what was left of them where it was cut off."""
 
@@ -75,6 +75,14 @@ class Kept:
         files = sorted(self.folder.glob("[0-9]*.json"))
         return [Seconds(**json.loads(file.read_bytes())) for file in files]
 
+    def seconds_of(self, number: int) -> Seconds:
+        """Return the seconds of one round, as far as they are known."""
+        return next((s for s in self.seconds() if s.round == number), Seconds(number))
+
+    def last_before(self, number: int) -> int | None:
+        """Return the last round before this one that had an encoder of its own; None without."""
+        return max((s.round for s in self.seconds() if s.round < number), default=None)
+
     def forget_before(self, number: int) -> None:
         """Remove encoders and caches of the rounds before this one."""
         for old in range(number):
@@ -85,9 +93,14 @@ class Kept:
         return self.folder / f"{number:03d}.json"
 
 
+def is_tuned(run: Path) -> bool:
+    """Whether the rounds of a run fine-tune."""
+    return Kept(run).folder.exists()
+
+
 def refuse_tuned(run: Path) -> None:
     """Raise RunError where the rounds of a run fine-tune, and this one would not."""
-    if Kept(run).folder.exists():
+    if is_tuned(run):
         raise RunError(f"{run} was begun with --finetune; give it again, or name another folder")
 
 

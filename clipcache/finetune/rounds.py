@@ -18,6 +18,7 @@ import numpy as np
 from clipcache.arrays import RowIds
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.classifier.lesson import Lesson
+from clipcache.classifier.taught import remember, rows_taught
 from clipcache.dataset import Dataset
 from clipcache.errors import RunError
 from clipcache.finetune.checkpoint import write_checkpoint
@@ -26,6 +27,7 @@ from clipcache.finetune.finetune import (
     FinetuneOptions,
     Progress,
     embed_again,
+    embedded_data,
     relearned,
     reopened,
     seen,
@@ -93,14 +95,21 @@ class TunedRun(Run):
         return run
 
     def prepare(self, size: int | None = None) -> RowIds:
-        """Fine-tune on the labels so far, then do as any run does."""
+        """Fine-tune on the labels so far, then do as any run does.
+
+        Where they are all of one class, there is nothing to train on, and the round is one on the
+        vectors of the cache.
+        """
         number = len(self.batches) - 1
-        if number >= 0 and not self.closed() and not len(self.open_rows()):
-            self._learner = Learner(self._tuned(number), self.config, device=self._device)
-            batch = super().prepare(size)
+        if number < 0 or self.closed() or len(self.open_rows()):
+            return super().prepare(size)
+        several = len(np.unique(self.labelled()[1])) > 1
+        data = self._tuned(number) if several else self.data
+        self._learner = Learner(data, self.config, device=self._device)
+        batch = super().prepare(size)
+        if several:
             self._kept.forget_before(number)
-            return batch
-        return super().prepare(size)
+        return batch
 
     def _history(self, batches: list[RowIds]) -> History:
         """Leave out the last round's head, which is one of other vectors."""
@@ -117,9 +126,10 @@ class TunedRun(Run):
         encoder = reopened(checkpoint, self.cache.identity, self._options.device)
         source = Relisted.of(self, self._source)
         embed_again(self.cache, source, encoder, path, self._options, self._progress)
-        trained = self._kept.seconds()[-1]
+        remember(path, np.union1d(rows_taught(self.cache), list(self.ballots.labels())))
+        trained = self._kept.seconds_of(number)
         self._kept.timed(replace(trained, embed=time.perf_counter() - began))
-        return self._same_rows(Dataset.load(EmbeddingCache.open(path), self.data.n))
+        return self._same_rows(embedded_data(self, path))
 
     def _same_rows(self, data: Dataset) -> Dataset:
         """Return the run's data with new vectors; RunError where an image has none any more."""
@@ -136,11 +146,11 @@ class TunedRun(Run):
     def _train(self, number: int, out: Path) -> None:
         """Write the encoder of a round."""
         lesson, options = Lesson.of(self), self._options
-        if self._mode == "continue" and number:
-            last = EmbeddingCache.open(self._kept.cache(number - 1))
-            lesson = relearned(lesson, Dataset.load(last, self.data.n), self)
+        last = self._kept.last_before(number)
+        if self._mode == "continue" and last is not None:
+            lesson = relearned(lesson, embedded_data(self, self._kept.cache(last)), self)
             identity = replace(self.cache.identity, dtype="float32")
-            encoder = reopened(self._kept.checkpoint(number - 1), identity, options.device)
+            encoder = reopened(self._kept.checkpoint(last), identity, options.device)
         else:
             encoder = trainable(self, options)
         photos = Photos(self._source, self.cache.keys().tolist())

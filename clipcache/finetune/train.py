@@ -119,7 +119,7 @@ def train(
     except torch.OutOfMemoryError as error:
         raise DeviceError(
             f"a batch of {schedule.batch_size} images does not fit into the memory of the GPU; "
-            "give a smaller --batch-size, or --tune blocks:2"
+            "give --tune blocks:2, or `clipcache finetune` a smaller --batch-size"
         ) from error
     return Trained(len(losses) * per_epoch, best.restore(), tuple(losses))
 

@@ -18,7 +18,7 @@ from clipcache.cache.storage import storage_of
 from clipcache.classifier.classifier import Calibration, Classifier
 from clipcache.dataset import Dataset
 from clipcache.encoder_of import encoder_of
-from clipcache.errors import CacheIdentityError
+from clipcache.errors import CacheIdentityError, RunError
 from clipcache.features import Rows
 from clipcache.images.roots import Place
 from clipcache.images.source import SourceOptions, open_source
@@ -54,7 +54,7 @@ class PredictSummary:
     failed: int
     """Images that could not be used."""
     expected_accuracy: float | None
-    """Of the answers, in [0, 1]: their mean probability. None without any."""
+    """Of the answers, in [0, 1]: their mean probability. None without any, or uncalibrated."""
     learned_from: int
     """How many labels the head has learned from."""
     calibration: Calibration
@@ -87,21 +87,32 @@ def predict(
     images : a folder or a table of images, as for `embed`, or a cache of the same encoder.
     progress : called with the number of images that are done.
 
-    Raises RunError where there is no label yet, CacheIdentityError and EncoderError as `encoder_of`
-    does, SourceError where there are no images or the file has another name.
+    Raises RunError where there is no label yet, and with `at_least` where none says how sure to be;
+    CacheIdentityError and EncoderError as `encoder_of` does, SourceError where there are no images
+    or the file has another name.
     """
     options = options or PredictOptions()
+    if not 0 <= options.at_least <= 1:
+        raise RunError(f"--at-least {options.at_least} is no probability: expected 0 to 1")
     check_name(out)
     is_cache = storage_of(images).begun()
     blocks = _cached(_opened(run, images)) if is_cache else _encoded(run, images, options)
     classifier, tally = Classifier.of(run), _Tally(progress)
+    calibrated = classifier.calibration.labels > 0
+    if options.at_least and not calibrated:
+        raise RunError(
+            "nothing says how sure to be: no label is held out, and no class has two; leave out "
+            "--at-least, or label more images"
+        )
     write_predictions(out, (tally.add(_say(classifier, b, options.at_least)) for b in blocks))
     return PredictSummary(
         images=tally.images,
         answered=tally.answered,
         unsure=tally.images - tally.answered - tally.failed,
         failed=tally.failed,
-        expected_accuracy=min(tally.sure / tally.answered, 1.0) if tally.answered else None,
+        expected_accuracy=min(tally.sure / tally.answered, 1.0)
+        if tally.answered and calibrated
+        else None,
         learned_from=classifier.labels,
         calibration=classifier.calibration,
     )

@@ -11,11 +11,13 @@ from clipcache.cache.reader import EmbeddingCache
 from clipcache.classifier.calibration import fit_temperature
 from clipcache.classifier.classifier import ENOUGH, Classifier
 from clipcache.classifier.lesson import Lesson
+from clipcache.classifier.taught import remember
 from clipcache.errors import RunError
 from clipcache.heads.base import LinearWeights
 from clipcache.labels import EXCLUDED, SKIPPED
 from clipcache.run import Run
 from tests.labelled_run import labelled_run, tell_truth
+from tests.synthetic import write_cache
 
 
 @pytest.fixture
@@ -85,6 +87,39 @@ def test_few_held_out_labels_leave_it_to_cross_validation(
         assert not classifier.calibration.held_out
         assert classifier.calibration.labels == len(judged.places) <= len(lesson.y)
         assert "by cross-validation, cautiously" in str(classifier.calibration)
+
+
+def test_few_held_out_labels_decide_where_there_are_fewer_others(
+    tmp_path: Path, finished_cache: EmbeddingCache
+) -> None:
+    few = {"rounds": 1, "eval_size": 12, "init": "random:6"}
+    with labelled_run(tmp_path / "few", finished_cache, **few) as run:
+        rows, labels = run.measured()
+        assert len(Lesson.of(run).out_of_fold().places) < len(rows) == 12
+        classifier = Classifier.of(run)
+        logits = classifier.head.logits(run.data.features[rows].astype(np.float32))
+        assert classifier.calibration.temperature == fit_temperature(logits, labels)
+        assert (classifier.calibration.labels, classifier.calibration.held_out) == (12, True)
+
+
+def test_labels_that_the_encoder_was_trained_on_make_it_too_sure_and_are_told(
+    tmp_path: Path,
+) -> None:
+    cache = write_cache(tmp_path / "cache")
+    with labelled_run(tmp_path / "run", cache, eval_size=10) as run:
+        plain = Classifier.of(run).calibration
+        judged = run.labelled()[0][Lesson.of(run).out_of_fold().places]
+        remember(cache.path, judged[:7])
+        found = Classifier.of(run).calibration
+    assert (plain.taught, found.taught) == (0, 7)
+    assert found.temperature == plain.temperature
+    assert "cautiously" not in str(found)
+    assert str(found).endswith(
+        "the encoder was trained on 7 of them, so it may be too sure: hold out 30 others"
+    )
+    with labelled_run(tmp_path / "held out", cache) as run:
+        remember(cache.path, run.measured()[0][:3])
+        assert Classifier.of(run).calibration.taught == 3
 
 
 @pytest.mark.parametrize("head", registry.names("heads"))

@@ -1,4 +1,5 @@
 import json
+import re
 from pathlib import Path
 from unittest.mock import patch
 
@@ -52,6 +53,7 @@ def test_json_has_it_all_and_the_folder_is_remembered(
     out = tmp_path / "tuned.safetensors"
     first = cli("finetune", run, "--images", embedded.parent / "photos", "--out", out, *FAST)
     assert first.code == 0, first.err
+    out = tmp_path / "again.safetensors"
     result = cli("finetune", run, "--out", out, *FAST, "--json")
     assert result.code == 0, result.err
     found = json.loads(result.out)
@@ -59,6 +61,23 @@ def test_json_has_it_all_and_the_folder_is_remembered(
     assert found["tuning"]["tune"] == "all"
     assert len(found["tuning"]["trained"]["losses"]) == 2
     assert 0 <= found["own"]["top1"] <= found["own"]["top5"] <= 1
+
+
+def test_vectors_that_became_worse_are_told(
+    cli: Cli, run: Path, embedded: Path, tmp_path: Path
+) -> None:
+    told = "on these images the vectors as they were are better: keep the old cache"
+    for name, options in (("ruined", ("--rate", 1, "--wise", 1)), ("same", ("--wise", 0))):
+        out, cache = tmp_path / f"{name}.safetensors", tmp_path / f"{name}.zarr"
+        places = ("--images", embedded.parent / "photos", "--out", out, "--cache", cache)
+        result = cli("finetune", run, *places, *FAST, *options)
+        assert result.code == 0, result.err
+        before, after = (
+            float(re.search(rf"{line} +([\d.]+)", result.out)[1])  # type: ignore[index]
+            for line in ("the run's head, vectors as they were", "the same head, new vectors")
+        )
+        assert (after < before) == (name == "ruined")
+        assert (told in result.out) == (name == "ruined")
 
 
 def test_options_arrive_as_they_were_given(cli: Cli, run: Path, tmp_path: Path) -> None:
@@ -87,5 +106,6 @@ def test_what_cannot_be_tuned_is_told_in_a_line(
     refused(cli("finetune", run, *photos, *out, "--tune", "half"), "--tune half is unknown")
     refused(cli("finetune", run, *photos, *out, "--tune", "blocks:99"), "has 6 blocks; give fewer")
     refused(cli("finetune", run, "--images", tmp_path, *out), "none of the .* can be used")
+    refused(cli("finetune", run, *photos, *out, "--cache", embedded), "name another --cache")
     assert cli("finetune", run, *photos, *out, "--wise", 2).code == 2
     assert not (tmp_path / "t.safetensors").exists()

@@ -2,10 +2,13 @@ import json
 from pathlib import Path
 from unittest.mock import patch
 
+from clipcache.errors import RunError
 from clipcache.finetune.finetune import FinetuneOptions
+from clipcache.finetune.tower import Tune
 from clipcache.finetune.tune import TuneOptions
 from clipcache.run_config import RunConfig
 from tests.cli.conftest import Cli
+from tests.cli.test_errors import refused
 from tests.pictures import tree
 
 FAST = ("--init", "stratified:2", "--batch", 3, "--rounds", 2)
@@ -59,16 +62,38 @@ def test_options_arrive_as_they_were_given(cli: Cli, embedded: Path, tmp_path: P
 def test_an_encoder_is_tuned_in_each_round(cli: Cli, embedded: Path, tmp_path: Path) -> None:
     images = ("--images", embedded.parent / "photos")
     options = ("--init", "stratified:1", "--batch", 1, "--rounds", 1, "--finetune", "fresh")
-    quick = FinetuneOptions(TuneOptions(epochs=1, batch_size=4), device="cpu")
-    with patch("clipcache.finetune.rounds.FinetuneOptions", return_value=quick):
-        result = cli("loop", embedded, tmp_path / "run", *options, *images, "--json")
+    few = ("--tune", "blocks:1")
+    result = cli("loop", embedded, tmp_path / "run", *options, *images, *few, "--json")
     assert result.code == 0, result.err
     found = json.loads(result.out)
     assert [r["labels"] for r in found["rounds"]] == [2, 3]
     assert [s["round"] for s in found["finetune"]] == [0, 1]
-    again = cli("loop", embedded, tmp_path / "run", *options)
+    again = cli("loop", embedded, tmp_path / "run", *options, *few)
     assert again.code == 0, again.err
     assert "round  train s  embed s" in again.out
+    refused(cli("loop", embedded, tmp_path / "run", *options), "tune blocks:1, but .* tune all")
+    predicted = cli("predict", tmp_path / "run", embedded)
+    assert predicted.code == 0
+    assert predicted.err.startswith("the encoder of the cache answers, not those that `loop")
+    assert predicted.err.count("\n") == 1
     plain = cli("loop", embedded, tmp_path / "run", *options[:-2])
     assert plain.code == 1
     assert "begun with --finetune" in plain.err
+
+
+def test_how_to_tune_arrives_as_it_was_given(cli: Cli, embedded: Path, tmp_path: Path) -> None:
+    options = (
+        "--finetune",
+        "continue",
+        "--images",
+        "i",
+        "--tune",
+        "lora:4",
+        "--pretrained",
+        "w.pt",
+    )
+    begin = "clipcache.finetune.rounds.TunedRun.begin_tuned"
+    with patch(begin, side_effect=RunError("seen")) as called:
+        refused(cli("loop", embedded, tmp_path / "run", *options), "seen")
+    how = FinetuneOptions(TuneOptions(Tune("lora", 4)), "w.pt")
+    assert called.call_args.args[3:] == ("continue", "i", how)

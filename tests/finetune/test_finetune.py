@@ -16,6 +16,7 @@ from safetensors.torch import load_file
 
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.classifier.lesson import Lesson
+from clipcache.classifier.taught import rows_taught
 from clipcache.embed import EmbedOptions, embed
 from clipcache.encoder_of import encoder_of
 from clipcache.encoders.base import Identity
@@ -23,18 +24,20 @@ from clipcache.encoders.openclip import OpenClip
 from clipcache.encoders.options import EncoderOptions
 from clipcache.errors import ClipcacheError, EncoderError, RunError
 from clipcache.finetune import finetune as module
-from clipcache.finetune.finetune import FinetuneOptions, finetune
+from clipcache.finetune.checkpoint import write_checkpoint
+from clipcache.finetune.finetune import FinetuneOptions, finetune, reopened
 from clipcache.finetune.relisted import Relisted
 from clipcache.finetune.tower import Tune
 from clipcache.finetune.tune import TuneOptions
 from clipcache.images.folder import Folder
 from clipcache.images.source import SourceOptions, open_source
 from clipcache.people import open_run
+from clipcache.review import already_learned
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
 from tests.finetune.conftest import Labelled
 from tests.images.test_parquet import written
-from tests.labelled_run import tell_truth
+from tests.labelled_run import labelled_run, tell_truth
 from tests.pictures import folder
 from tests.real_encoder import tiny
 from tests.synthetic import write_cache
@@ -92,8 +95,8 @@ def test_without_a_cache_the_trained_head_is_measured_all_the_same(
     labelled: Labelled, tmp_path: Path
 ) -> None:
     with_cache, without = (
-        finetune(labelled.run, labelled.photos, tmp_path / "t.safetensors", QUICK, cache=cache)
-        for cache in (tmp_path / "tuned.zarr", None)
+        finetune(labelled.run, labelled.photos, tmp_path / name, QUICK, cache=cache)
+        for name, cache in (("a.safetensors", tmp_path / "tuned.zarr"), ("b.safetensors", None))
     )
     assert without.own == with_cache.own
     assert without.before == with_cache.before
@@ -101,9 +104,10 @@ def test_without_a_cache_the_trained_head_is_measured_all_the_same(
 
 
 def test_alpha_0_writes_the_old_weights(labelled: Labelled, tmp_path: Path, fresh: Fresh) -> None:
-    out = tmp_path / "same.safetensors"
+    out, cache = tmp_path / "same.safetensors", tmp_path / "same.zarr"
     options = replace(QUICK, tune=replace(QUICK.tune, alpha=0.0, tune=Tune.parse("lora:2")))
-    finetune(labelled.run, labelled.photos, out, options)
+    finetune(labelled.run, labelled.photos, out, options, cache=cache)
+    assert not len(rows_taught(EmbeddingCache.open(cache)))
     old = fresh()
     written = load_file(out)
     assert all(torch.equal(written[name], p) for name, p in old.model.state_dict().items())
@@ -159,7 +163,7 @@ def test_images_that_are_gone_are_counted(labelled: Labelled, tmp_path: Path) ->
     assert summary.embedded
     assert summary.embedded.failed == 1
     with pytest.raises(RunError, match=r"none of the .* labelled images can be used.*--images"):
-        finetune(labelled.run, tmp_path, tmp_path / "t.safetensors", QUICK)
+        finetune(labelled.run, tmp_path, tmp_path / "none.safetensors", QUICK)
 
 
 def test_images_may_come_from_any_source(tmp_path: Path) -> None:
@@ -180,14 +184,15 @@ def test_images_may_come_from_any_source(tmp_path: Path) -> None:
         run = Run.begin(tmp_path / f"{source.name} run", replayed, opened)
         tell_truth(run, run.propose())
         tuned = tmp_path / f"{source.name} tuned.zarr"
-        summary = finetune(run, source, tmp_path / "t.safetensors", QUICK, cache=tuned)
+        out = tmp_path / f"{source.name}.safetensors"
+        summary = finetune(run, source, out, QUICK, cache=tuned)
         assert (summary.skipped, summary.test) == (0, len(run.test))
         assert summary.embedded
         assert (summary.embedded.images, summary.embedded.failed) == (24, 0)
         assert EmbeddingCache.open(tuned).keys().tolist() == opened.keys().tolist()
         made.append(EmbeddingCache.open(tuned).identity.weights)
         assert made[-1] != opened.identity.weights
-        again = finetune(run, None, tmp_path / "t.safetensors", QUICK)
+        again = finetune(run, None, tmp_path / f"{source.name} again.safetensors", QUICK)
         assert again.labels == summary.labels
         run.store.close()
 
@@ -220,6 +225,50 @@ def test_a_name_is_refused_before_anything_is_done(
         pytest.raises(ClipcacheError, match=words),
     ):
         finetune(labelled.run, labelled.photos, tmp_path / name, QUICK)
+
+
+def test_nothing_that_is_there_is_written_to(labelled: Labelled, tmp_path: Path) -> None:
+    """Weights are all that some cache has of its encoder, and a cache is of one encoder."""
+    kept, new = tmp_path / "kept.safetensors", tmp_path / "new.safetensors"
+    kept.write_bytes(b"the weights of some cache")
+    own = labelled.run.cache.path
+    with patch.object(module, "tune", side_effect=AssertionError):
+        with pytest.raises(RunError, match=r"kept\.safetensors already.* name another --out"):
+            finetune(labelled.run, labelled.photos, kept, QUICK)
+        for there in (own, labelled.photos, kept):
+            with pytest.raises(RunError, match=f"{there} is there already.* another --cache"):
+                finetune(labelled.run, labelled.photos, new, QUICK, cache=there)
+    assert kept.read_bytes() == b"the weights of some cache"
+    assert not new.exists()
+
+
+def test_a_lower_precision_is_measured_anew_for_new_weights(tmp_path: Path, fresh: Fresh) -> None:
+    checkpoint = tmp_path / "t.safetensors"
+    write_checkpoint(checkpoint, fresh().model)
+    identity = replace(fresh().identity, dtype="bfloat16", checked="measured of other weights")
+    found = reopened(checkpoint, identity, "cpu").identity
+    assert found.dtype == "bfloat16"
+    assert found.checked.startswith("bfloat16 on cpu, against float32")
+
+
+def test_a_cache_knows_which_labels_its_encoder_was_trained_on(
+    labelled: Labelled, tmp_path: Path
+) -> None:
+    run, first = labelled.run, tmp_path / "first.zarr"
+    finetune(run, labelled.photos, tmp_path / "first.safetensors", QUICK, cache=first)
+    taught, cache = run.labelled()[0], EmbeddingCache.open(first)
+    np.testing.assert_array_equal(rows_taught(cache), taught)
+    with labelled_run(tmp_path / "next", cache, rounds=1, init="random:14", seed=8) as run:
+        rows = run.labelled()[0]
+        assert 0 < already_learned(run) == np.isin(rows, taught).sum() < len(rows)
+        options = replace(QUICK, pretrained=str(tmp_path / "first.safetensors"))
+        for name, alpha in (("second", 1.0), ("same", 0.0)):
+            options = replace(options, tune=replace(QUICK.tune, alpha=alpha))
+            out = tmp_path / f"{name}.safetensors"
+            finetune(run, labelled.photos, out, options, cache=tmp_path / f"{name}.zarr")
+    for name, expected in (("second", np.union1d(taught, rows)), ("same", taught)):
+        found = rows_taught(EmbeddingCache.open(tmp_path / f"{name}.zarr"))
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_weights_that_cannot_be_had_again_are_told(labelled: Labelled, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 from unittest.mock import patch
 
@@ -12,12 +13,15 @@ import torch
 from safetensors.torch import load_file
 
 from clipcache.cache.reader import EmbeddingCache
+from clipcache.embed import EmbedOptions, embed
 from clipcache.errors import RunError
 from clipcache.finetune import rounds as module
-from clipcache.finetune.finetune import FinetuneOptions
-from clipcache.finetune.kept import Kept, Mode, refuse_tuned
+from clipcache.finetune.finetune import FinetuneOptions, reopened
+from clipcache.finetune.kept import Kept, Mode, Seconds, refuse_tuned
+from clipcache.finetune.relisted import Relisted
 from clipcache.finetune.rounds import TunedRun
 from clipcache.finetune.tune import TuneOptions
+from clipcache.images.folder import Folder
 from clipcache.labels import Round
 from clipcache.loop import replay
 from clipcache.run import Run
@@ -30,10 +34,14 @@ QUICK = FinetuneOptions(TuneOptions(epochs=1, batch_size=8, alpha=1.0), device="
 
 @contextmanager
 def tuned(
-    path: Path, cache: EmbeddingCache, mode: Mode = "fresh", images: Path | None = None
+    path: Path,
+    cache: EmbeddingCache,
+    mode: Mode = "fresh",
+    images: Path | None = None,
+    config: RunConfig = CONFIG,
 ) -> Iterator[TunedRun]:
     images = images or cache.path.parent / "photos"
-    run = TunedRun.begin_tuned(path, CONFIG, cache, mode, images, QUICK)
+    run = TunedRun.begin_tuned(path, config, cache, mode, images, QUICK)
     try:
         yield run
     finally:
@@ -91,6 +99,77 @@ def test_a_run_that_was_cut_off_ends_with_the_same_rounds(
         assert without_seconds(replay(run)) == without_seconds(whole)
         for one, other in zip(run.batches, batches, strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("call", [0, 2], ids=["round 0", "round 1"])
+def test_a_kill_between_a_checkpoint_and_its_seconds_costs_no_more_than_these(
+    tmp_path: Path, drawn: EmbeddingCache, call: int
+) -> None:
+    with tuned(tmp_path / "whole", drawn) as run:
+        whole = replay(run)
+    path, calls, timed = tmp_path / "cut", count(), Kept.timed
+
+    def dying(kept: Kept, seconds: Seconds) -> None:
+        if next(calls) == call:
+            raise KeyboardInterrupt
+        timed(kept, seconds)
+
+    dies = patch.object(Kept, "timed", dying)
+    with tuned(path, drawn) as run, dies, pytest.raises(KeyboardInterrupt):
+        replay(run)
+    number, before = call // 2, Kept(path).seconds()
+    assert Kept(path).checkpoint(number).exists()
+    assert [s.round for s in before] == list(range(number))
+    with tuned(path, drawn) as run:
+        assert without_seconds(replay(run)) == without_seconds(whole)
+    after = Kept(path).seconds()
+    assert after[:number] == before
+    assert [s.round for s in after] == [0, 1]
+    assert after[number].train == 0
+    assert after[number].embed > 0
+
+
+@pytest.mark.parametrize("mode", ["fresh", "continue"])
+def test_a_round_with_labels_of_one_class_trains_nothing(
+    tmp_path: Path, drawn: EmbeddingCache, mode: Mode
+) -> None:
+    config = replace(CONFIG, init="random:1", rounds=2)
+    plain = Run.begin(tmp_path / "plain", config, drawn)
+    first = replay(plain)[0]
+    plain.store.close()
+    with tuned(tmp_path / "run", drawn, mode, config=config) as run:
+        done = replay(run)
+        assert without_seconds(done[:1]) == without_seconds([first])
+    assert [closed.labels for closed in done] == [1, 4, 7]
+    assert [s.round for s in Kept(run.folder).seconds()] == [1, 2]
+
+
+def test_the_latest_labels_may_be_of_one_class_again(tmp_path: Path, drawn: EmbeddingCache) -> None:
+    config = replace(CONFIG, batch=1, train_on="latest", rounds=2)
+    with tuned(tmp_path / "run", drawn, "continue", config=config) as run:
+        done = replay(run)
+        head = run.head()
+        assert head is not None
+        guesses = head.logits(run.data.features[run.test].astype(np.float32)).argmax(axis=1)
+        assert done[2].top1 == pytest.approx((guesses == run.data.labels[run.test]).mean())
+    assert len(done) == 3
+    assert [s.round for s in Kept(run.folder).seconds()] == [0]
+
+
+def test_other_images_in_its_rows_are_noticed(tmp_path: Path, drawn: EmbeddingCache) -> None:
+    path = tmp_path / "run"
+    stopped = patch.object(module, "embed_again", side_effect=KeyboardInterrupt)
+    with tuned(path, drawn) as run, stopped, pytest.raises(KeyboardInterrupt):
+        replay(run)
+    with tuned(path, drawn) as run:
+        encoder = reopened(Kept(path).checkpoint(0), drawn.identity, "cpu")
+        listed = Relisted.of(run, Folder(drawn.path.parent / "photos"))
+        backwards = listed.only(np.arange(drawn.n)[::-1])
+        embed(backwards, encoder, Kept(path).cache(0), EmbedOptions())
+        with pytest.raises(
+            RunError, match=r"row 0 of .*000\.zarr is .*same images in the same row"
+        ):
+            replay(run)
 
 
 def test_a_finished_run_trains_no_more(tmp_path: Path, drawn: EmbeddingCache) -> None:

@@ -15,12 +15,15 @@ from clipcache.images.source import SourceOptions
 from clipcache.predict import predict as module
 from clipcache.predict.predict import PredictOptions, predict
 from clipcache.run import Run
+from clipcache.run_config import WHILE_THEY_LIKE, RunConfig
 from tests.labelled_run import drawn_cache, labelled_run, tell_truth
 from tests.pictures import hostile
 from tests.synthetic import FAILED
+from tests.unlabelled import truth, write_unlabelled
 
 Lines = list[dict[str, str]]
 HERE = PredictOptions(device="cpu")
+PEOPLE = RunConfig("margin", "linear", batch=6, rounds=WHILE_THEY_LIKE, asks="unlabeled")
 
 
 @pytest.fixture
@@ -65,6 +68,28 @@ def test_each_row_of_a_cache_has_the_classes_that_a_slow_twin_finds(
         found = [float(line[f"probability_{i}"]) for i in range(1, 6)]
         np.testing.assert_allclose(found, probs[row, best], atol=1e-4)
         assert (line["answer"], line["reason"]) == (line["class_1"], "")
+
+
+def test_nothing_is_promised_where_no_label_says_how_sure_to_be(tmp_path: Path) -> None:
+    cache, labels = write_unlabelled(tmp_path / "c.zarr", 60, held_out=False), truth(60)
+    run = Run.begin(tmp_path / "run", PEOPLE, cache)
+    run.propose()
+    one_each = [int(run.pool[labels[run.pool] == label][0]) for label in range(8)]
+    run.record(one_each, np.arange(8), annotator="ann", source="page")
+    summary = predict(run, cache.path, tmp_path / "a.csv")
+    assert summary.answered > 0
+    assert summary.expected_accuracy is None
+    assert "not calibrated" in str(summary.calibration)
+    with pytest.raises(RunError, match=r"nothing says how sure to be: .* leave out --at-least"):
+        predict(run, cache.path, tmp_path / "b.csv", PredictOptions(at_least=0.5))
+    assert not (tmp_path / "b.csv").exists()
+    run.store.close()
+
+
+@pytest.mark.parametrize("at_least", [float("nan"), -0.1, 90])
+def test_what_is_no_probability_is_refused(run: Run, tmp_path: Path, at_least: float) -> None:
+    with pytest.raises(RunError, match=r"--at-least .* is no probability: expected 0 to 1"):
+        predict(run, run.cache.path, tmp_path / "a.csv", PredictOptions(at_least=at_least))
 
 
 def test_no_answer_where_it_is_not_likely_enough(run: Run, tmp_path: Path) -> None:
