@@ -10,6 +10,7 @@ from clipcache import registry
 
 from .options import (
     PLACE,
+    SHARE,
     batch_option,
     head_start_option,
     json_option,
@@ -100,7 +101,7 @@ def count_or(word: str) -> Callable[[str], str | int]:
 )
 @click.option(
     "--target",
-    type=click.FloatRange(0, 1),
+    type=SHARE,
     help="Top-1 accuracy to count the labels to, as 0.9.  [where the baseline ends]",
 )
 @click.option(

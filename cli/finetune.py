@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import PLACE, encoder_device_option, json_option, pretrained_option, workers_option
+from .options import (
+    PLACE,
+    SHARE,
+    NumberRange,
+    encoder_device_option,
+    json_option,
+    pretrained_option,
+    workers_option,
+)
 from .tables import print_table
 
 if TYPE_CHECKING:
@@ -58,12 +66,12 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--rate",
-    type=click.FloatRange(0, min_open=True),
+    type=NumberRange(0, min_open=True),
     help="The highest learning rate of the tower.  [1e-5; lora: 2e-4]",
 )
 @click.option(
     "--wise",
-    type=click.FloatRange(0, 1),
+    type=SHARE,
     help="How far to go from the weights before (0) to those after (1).  [what held-back labels "
     "say]",
 )

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from .options import cache_argument, json_option
+from .options import NumberRange, cache_argument, json_option
 
 if TYPE_CHECKING:
     from clipcache.images.roots import Place
@@ -53,7 +53,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--logit-scale",
-    type=click.FloatRange(0, min_open=True),
+    type=NumberRange(0, min_open=True),
     default=100.0,
     show_default=True,
     help="The encoder's factor from cosine to logit, for text vectors.",

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from .options import json_option
+from .options import NumberRange, json_option
 
 if TYPE_CHECKING:
     from clipcache.label_studio.client import LabelStudio
@@ -95,9 +95,7 @@ def pull(
 @project_option
 @token_option
 @image_url_option
-@click.option(
-    "--watch", type=click.FloatRange(1), metavar="SECONDS", help="Do it again, until Ctrl-C."
-)
+@click.option("--watch", type=NumberRange(1), metavar="SECONDS", help="Do it again, until Ctrl-C.")
 @json_option
 def sync(
     run: Path,

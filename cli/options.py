@@ -1,5 +1,6 @@
 """Options and arguments that several commands share."""
 
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,19 @@ class PlaceType(click.ParamType):  # type: ignore[type-arg,unused-ignore]  # not
         return place_of(value)
 
 
+class NumberRange(click.FloatRange):
+    """A number in a range; click lets NaN into every one, for it is neither less nor more."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        """Return a float; bad usage where it is outside of the range, NaN or infinite."""
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"{value!r} is no finite number.", param, ctx)
+        return found
+
+
 PLACE = PlaceType()
+SHARE = NumberRange(0, 1)
 cache_argument = click.argument("cache", type=PLACE)
 strategy_option = click.option(
     "--strategy",
@@ -62,7 +75,7 @@ head_start_option = click.option(
     help="Fit from nothing, or from the head of the round before.",
 )
 label_noise_option = click.option(
-    "--label-noise", type=click.FloatRange(0, 1), default=0.0, help="Share of wrong answers."
+    "--label-noise", type=SHARE, default=0.0, help="Share of wrong answers."
 )
 stop_option = click.option(
     "--stop",

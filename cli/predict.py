@@ -7,6 +7,7 @@ import click
 
 from .options import (
     PLACE,
+    SHARE,
     batch_size_option,
     encoder_device_option,
     json_option,
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--at-least",
-    type=click.FloatRange(0, 1),
+    type=SHARE,
     default=0.0,
     help="Give no answer where the likeliest class is less likely than this, as in 0.9.",
 )

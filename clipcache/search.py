@@ -103,13 +103,13 @@ def search_cache(
     """
     data = Dataset.load(cache)
     rows = np.union1d(data.pool, data.test)
-    examples = np.array(like, dtype=np.int64)
-    without = examples[~np.isin(examples, rows)]
-    if len(without):
+    without = [row for row in like if row not in rows]  # before they must fit into int64
+    if without:
         raise ArrayError(
             f"row {without[0]} of {cache.path} has no embedding: expected one of its {len(rows)} "
             "embedded rows"
         )
+    examples = np.array(like, dtype=np.int64)
     given = [*vectors, *data.features[examples].astype(np.float32)]
     if not given:
         raise ArrayError("nothing to search for: give words, a photo, a row or a key")

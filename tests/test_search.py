@@ -94,7 +94,7 @@ def test_examples_are_not_among_what_is_found(finished_cache: EmbeddingCache) ->
     assert [one.row for one in found] == search(x, others, mean, 5)[0].tolist()
 
 
-@pytest.mark.parametrize("row", [FAILED[0], 600, -1])
+@pytest.mark.parametrize("row", [FAILED[0], 600, -1, 10**20])
 def test_an_example_without_an_embedding_is_refused(
     finished_cache: EmbeddingCache, row: int
 ) -> None:

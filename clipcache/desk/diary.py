@@ -1,7 +1,6 @@
 """Who said what, and when: what undo, the hit rate and the pace are read from."""
 
 import time
-from bisect import bisect_left
 from datetime import datetime
 from itertools import takewhile
 from typing import NamedTuple
@@ -29,7 +28,8 @@ class Diary:
         self._said: dict[str, dict[tuple[int, bool], int]] = {}
         self._last: Given | None = None
         self._places: dict[tuple[int, str], int] = {}
-        self._times: list[float] = []
+        # Of answers that hold and were given here: a pull brings many at a time, of any age.
+        self._times: dict[tuple[int, str], float] = {}
 
     def hear(self, given: Given) -> None:
         """Take in one entry; a decision is nobody's answer, but may be taken back like one."""
@@ -41,13 +41,15 @@ class Diary:
         together = self._last is not None and _together(self._last, given)
         self._last = given
         self._places.pop((given.row, given.annotator), None)
+        self._times.pop((given.row, given.annotator), None)
         said.pop((given.row, False), None)
         if given.label != WITHDRAWN:
             if given.source != LABEL_STUDIO:  # from where the next pull would bring it back
                 said[given.row, False] = group if together else given.id
+                time_of = datetime.fromisoformat(given.time).timestamp()
+                self._times[given.row, given.annotator] = time_of
             if given.place is not None:
                 self._places[given.row, given.annotator] = given.place
-            self._times.append(datetime.fromisoformat(given.time).timestamp())
 
     def _decided(self, given: Given, said: dict[tuple[int, bool], int]) -> None:
         """Note a decision, in the place of an earlier one, whoever made that."""
@@ -77,13 +79,14 @@ class Diary:
     def rate(self, window: float, shortest: float = 1.0) -> float | None:
         """Return answers a second in the last `window` seconds; None before there are two.
 
-        They count as spread over `shortest` seconds at least.
+        They are those that were given here, and hold. They count as spread over `shortest` seconds
+        at least.
         """
         now = time.time()
-        recent = self._times[bisect_left(self._times, now - window) :]
+        recent = list(takewhile(lambda then: then >= now - window, reversed(self._times.values())))
         if len(recent) < 2:
             return None
-        return len(recent) / max(now - recent[0], shortest)
+        return len(recent) / max(now - recent[-1], shortest)
 
 
 def _together(before: Given, given: Given) -> bool:

@@ -22,6 +22,11 @@ def export(run: Run, out: Path, options: ExportOptions) -> str:
             "Label Studio reaches images by their address; say what it is, with {key} or {row} "
             "where images differ, as in --image-url 'https://example.org/photos/{key}'"
         )
+    if out.suffix.lower() == ".xml":
+        raise RunError(
+            f"{out} is where the labelling configuration goes, tasks are JSON: name another file, "
+            f"as in --out {out.with_suffix('.json')}"
+        )
     known = known_images(run)
     config = make(classes_of(known, run.names))
     form = read(config, str(out))

@@ -14,6 +14,16 @@ from clipcache.label_studio.token import VARIABLE, Token, TokenAuth
 Json = dict[str, Any]
 """A JSON object."""
 
+Fields = dict[str, type]
+"""What an object must have, and of which type; `object` for any."""
+USER: Fields = {"id": int, "email": str}
+LISTED: Fields = {"id": int, "title": str}
+PROJECT: Fields = {**LISTED, "label_config": str}
+TASK: Fields = {"id": int, "data": dict}
+PREDICTION: Fields = {"task": int, "model_version": object}
+CONNECTED: Fields = {"id": int, "url": str}
+"""A webhook, or an ML backend."""
+
 PAUSES = (0.5, 1.0, 2.0, 4.0)
 """Seconds between tries of a call that may be made twice."""
 LONGEST_PAUSE = 30.0
@@ -59,26 +69,27 @@ class LabelStudio:
 
     def users(self) -> dict[int, str]:
         """Return id -> email of everybody in the organisation."""
-        return {user["id"]: user["email"] for user in self._call("GET", "/api/users/")}
+        return {user["id"]: user["email"] for user in self._objects("/api/users/", USER)}
 
     def projects(self, title: str) -> list[Json]:
         """Return the projects of exactly this title, the oldest first."""
         found: list[Json] = []
         query: Json = {"title": title, "page_size": 100, "page": 1}
         while True:
-            answer = self._call("GET", "/api/projects/", query=query)
-            found += [project for project in answer["results"] if project["title"] == title]
+            answer = self._object("GET", "/api/projects/", {"results": list}, query=query)
+            listed = self._checked(answer["results"], LISTED, "GET /api/projects/")
+            found += [project for project in listed if project["title"] == title]
             if not answer.get("next"):
                 return sorted(found, key=lambda project: int(project["id"]))
             query["page"] += 1
 
     def project(self, number: int) -> Json:
         """Return all settings of a project."""
-        return self._object("GET", f"/api/projects/{number}/")
+        return self._object("GET", f"/api/projects/{number}/", PROJECT)
 
     def add_project(self, settings: Json) -> Json:
         """Make a project and return it."""
-        return self._object("POST", "/api/projects/", json=settings)
+        return self._object("POST", "/api/projects/", PROJECT, json=settings)
 
     def change_project(self, number: int, settings: Json) -> None:
         """Change some settings of a project."""
@@ -89,11 +100,13 @@ class LabelStudio:
         page, total, got = 1, 1, 0
         while got < total:
             query = {"project": project, "page": page, "page_size": PAGE, "fields": "task_only"}
-            answer = self._call("GET", "/api/tasks/", query=query)
-            if not answer["tasks"]:
+            fields: Fields = {"tasks": list, "total": int}
+            answer = self._object("GET", "/api/tasks/", fields, query=query)
+            tasks = self._checked(answer["tasks"], TASK, "GET /api/tasks/")
+            if not tasks:
                 return
-            yield from answer["tasks"]
-            page, total, got = page + 1, answer["total"], got + len(answer["tasks"])
+            yield from tasks
+            page, total, got = page + 1, answer["total"], got + len(tasks)
 
     def add_tasks(self, project: int, data: list[Json]) -> list[int]:
         """Make a task of each piece of data; return their ids in the same order."""
@@ -101,13 +114,14 @@ class LabelStudio:
         for start in range(0, len(data), AT_ONCE):
             tasks = [{"data": each} for each in data[start : start + AT_ONCE]]
             path = f"/api/projects/{project}/import"
-            answer = self._object("POST", path, query={"return_task_ids": "true"}, json=tasks)
-            if len(answer.get("task_ids", ())) != len(tasks):
+            answer = self._object("POST", path, {}, query={"return_task_ids": "true"}, json=tasks)
+            made = answer.get("task_ids")
+            if not isinstance(made, list) or len(made) != len(tasks):
                 raise LabelStudioError(
                     f"{self.url} did not say which tasks it made of {len(tasks)} (an edition that "
                     "imports in the background?): wait a little and push again"
                 )
-            ids += answer["task_ids"]
+            ids += made
         return ids
 
     def change_task(self, number: int, data: Json) -> None:
@@ -116,8 +130,7 @@ class LabelStudio:
 
     def predictions(self, project: int) -> list[Json]:
         """Return task, model_version and more of every prediction in a project."""
-        found: list[Json] = self._call("GET", "/api/predictions/", query={"project": project})
-        return found
+        return self._objects("/api/predictions/", PREDICTION, query={"project": project})
 
     def add_predictions(self, project: int, predictions: list[Json]) -> None:
         """Add predictions: task, model_version, score and result of each."""
@@ -127,7 +140,7 @@ class LabelStudio:
 
     def versions(self, project: int) -> list[str]:
         """Return the model versions of which a project has predictions."""
-        return list(self._object("GET", f"/api/projects/{project}/model-versions/"))
+        return list(self._object("GET", f"/api/projects/{project}/model-versions/", {}))
 
     def drop_version(self, project: int, version: str) -> None:
         """Delete all predictions of a model version."""
@@ -136,8 +149,7 @@ class LabelStudio:
 
     def views(self, project: int) -> list[Json]:
         """Return the views (tabs) of a project's Data Manager."""
-        found: list[Json] = self._call("GET", "/api/dm/views/", query={"project": project})
-        return found
+        return self._objects("/api/dm/views/", {}, query={"project": project})
 
     def add_view(self, project: int, data: Json) -> None:
         """Add a view to a project's Data Manager."""
@@ -147,13 +159,11 @@ class LabelStudio:
         """Return every task of a project with its annotations, also those without any."""
         query = {"exportType": "JSON", "download_all_tasks": "true"}
         path = f"/api/projects/{project}/export"
-        found: list[Json] = self._call("GET", path, query=query, timeout=EXPORT_TIMEOUT)
-        return found
+        return self._objects(path, {}, query=query, timeout=EXPORT_TIMEOUT)
 
     def webhooks(self, project: int) -> list[Json]:
         """Return the webhooks of a project."""
-        found: list[Json] = self._call("GET", "/api/webhooks/", query={"project": project})
-        return found
+        return self._objects("/api/webhooks/", CONNECTED, query={"project": project})
 
     def set_webhook(self, settings: Json, number: int | None) -> None:
         """Make a webhook, or change the one with this number."""
@@ -161,8 +171,7 @@ class LabelStudio:
 
     def backends(self, project: int) -> list[Json]:
         """Return the ML backends of a project."""
-        found: list[Json] = self._call("GET", "/api/ml/", query={"project": project})
-        return found
+        return self._objects("/api/ml/", CONNECTED, query={"project": project})
 
     def set_backend(self, settings: Json, number: int | None) -> None:
         """Connect an ML backend, or change the one with this number; the server asks it at once."""
@@ -174,11 +183,22 @@ class LabelStudio:
         else:
             self._call("PATCH", f"{path}{number}{end}", json=settings)
 
-    def _object(self, method: str, path: str, **how: Any) -> Json:
+    def _object(self, method: str, path: str, fields: Fields, **how: Any) -> Json:
         answer = self._call(method, path, **how)
-        if not isinstance(answer, dict):
-            raise LabelStudioError(f"{method} {path}: a JSON object was expected of {self.url}")
-        return answer
+        return self._checked([answer], fields, f"{method} {path}")[0]
+
+    def _objects(self, path: str, fields: Fields, **how: Any) -> list[Json]:
+        return self._checked(self._call("GET", path, **how), fields, f"GET {path}")
+
+    def _checked(self, answer: Any, fields: Fields, asked: str) -> list[Json]:
+        """Return a list of objects that have these fields; LabelStudioError where it is none."""
+        if isinstance(answer, list) and all(_has(each, fields) for each in answer):
+            return answer
+        names = f" with {', '.join(fields)}" if fields else ""
+        raise LabelStudioError(
+            f"{asked}: {self.url} answered with other JSON than a Label Studio, which has objects"
+            f"{names} there; is --url the address of one?"
+        )
 
     def _call(
         self,
@@ -279,7 +299,20 @@ def checked_url(url: str, option: str = "--url") -> str:
             f"{option} {url!r} is not the address of a server: expected something like "
             "http://localhost:8080"
         )
+    try:
+        host = httpx.URL(url)
+        _ = host.host  # raises where it is no international name
+        host.raw_host.decode().encode("idna")  # as a socket does: raises where a part is too long
+    except (ValueError, httpx.InvalidURL) as error:
+        raise LabelStudioError(f"{option} {url!r} is no address: {error}") from error
     return url.rstrip("/")
+
+
+def _has(found: Any, fields: Fields) -> bool:
+    """Whether something is an object that has these fields."""
+    return isinstance(found, dict) and all(
+        name in found and isinstance(found[name], kind) for name, kind in fields.items()
+    )
 
 
 def _asked_to_wait(response: httpx.Response) -> float:

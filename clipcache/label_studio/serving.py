@@ -60,9 +60,7 @@ def serve_backend(
 
     def job(train: bool) -> None:
         nonlocal connected
-        if train and _new_labels(run):
-            run.prepare()
-        synced = sync(run, studio, wanted, public_url, suggester=suggester)
+        synced = sync(run, studio, wanted, public_url, suggester=suggester, train=train)
         if not connected or synced.news:
             on_sync(synced)
         if not connected:
@@ -85,9 +83,3 @@ def serve_backend(
             worker.hint()
 
         serve(app, listening, ready)
-
-
-def _new_labels(run: Run) -> bool:
-    """Tell whether somebody said something that the newest head has not learned."""
-    rounds = run.store.rounds()
-    return run.ballots.seen > (rounds[-1].seen if rounds else 0)

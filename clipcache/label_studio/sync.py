@@ -46,15 +46,17 @@ def sync(
     images: str | None = None,
     *,
     suggester: Suggester | None = None,
+    train: bool = False,
 ) -> Synced:
     """Pull, prepare the next batch where few images are left to label, and push.
 
-    Arguments and errors are those of `push`.
+    With `train`, it is also prepared where there is anything new to learn. Other arguments and
+    errors are those of `push`.
     """
     answered_by_people(run)
     begun = Link.read(run.folder) is not None
     pulled = pull(run, studio, wanted) if begun else None
-    keep_ahead(run)
+    keep_ahead(run, train=train)
     pushed = push(run, studio, wanted, images, suggester=suggester)
     rounds = run.store.rounds()
     last = rounds[-1] if rounds else None
@@ -99,11 +101,21 @@ def watch(
         return
 
 
-def keep_ahead(run: Run) -> None:
-    """Prepare a batch once half of the last one is answered, so that nobody waits for a round."""
+def keep_ahead(run: Run, *, train: bool = False) -> None:
+    """Prepare a batch once half of the last one is answered, so that nobody waits for a round.
+
+    With `train`, any answer that the newest head has not learned is enough.
+    """
     run.propose()
-    if len(run.open_rows()) <= len(run.store.batches()[-1]) // 2:
+    few = len(run.open_rows()) <= len(run.store.batches()[-1]) // 2
+    if few or (train and _new_labels(run)):
         run.prepare()
+
+
+def _new_labels(run: Run) -> bool:
+    """Tell whether somebody said something that the newest head has not learned."""
+    rounds = run.store.rounds()
+    return run.ballots.seen > (rounds[-1].seen if rounds else 0)
 
 
 def _known(value: float) -> float | None:

@@ -69,4 +69,5 @@ def test_what_cannot_be_predicted_is_told_in_a_line(
     refused(cli("predict", tmp_path / "no", embedded), "run.json cannot be read")
     refused(cli("predict", run, tmp_path / "nowhere"), "does not exist; give a folder")
     refused(cli("predict", run, embedded, "--out", tmp_path / "a.txt"), "neither a .csv nor")
-    assert cli("predict", run, embedded, "--at-least", 2).code == 2
+    for share in (2, "nan"):
+        assert cli("predict", run, embedded, "--at-least", share).code == 2

@@ -134,6 +134,15 @@ def test_label_studio_needs_to_know_where_images_are(labelled: Labelled, tmp_pat
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["a.xml", "a.XML"])
+def test_label_studio_does_not_write_its_tasks_over_their_configuration(
+    labelled: Labelled, tmp_path: Path, name: str
+) -> None:
+    with pytest.raises(RunError, match=r"configuration goes, .* as in --out .*a\.json"):
+        export_as("label_studio", labelled.run, tmp_path / name, URL)
+    assert not list(tmp_path.glob("a.*"))
+
+
 def test_one_address_for_all_images_is_refused() -> None:
     for url in ("", "{}", "https://example.org/", "https://example.org/{}"):
         with pytest.raises(RunError, match=r"--image-url .* write \{key\} or \{row\}"):

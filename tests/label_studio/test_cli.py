@@ -89,6 +89,7 @@ def test_what_is_wrong_is_one_line(cli: Cli, folder: Path, tmp_path: Path) -> No
         (["push", replays.folder], "replays labels that its cache has"),
         (["pull", folder], "was never pushed: say where to with --url and --project"),
         (["push", folder, "--url", "nowhere"], "is not the address of a server"),
+        (["push", folder, "--url", "http://a..b"], "--url 'http://a..b' is no address"),
         (["push", folder, "--url", nobody, "--token-file", tmp_path / "t"], "no token can be read"),
         (["backend", folder, "--url", nobody], "give --images"),
     ]:
@@ -168,6 +169,8 @@ def test_usage(cli: Cli, folder: Path) -> None:
     for arguments in [
         ["push"],
         ["sync", folder, "--watch", "0"],
+        ["sync", folder, "--watch", "nan"],
+        ["sync", folder, "--watch", "inf"],
         ["backend", folder, "--port", "x"],
     ]:
         assert cli(*arguments)[0] == 2

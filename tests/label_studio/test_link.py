@@ -52,7 +52,8 @@ def test_a_damaged_file_is_told(tmp_path: Path, content: str) -> None:
 
 
 def projects(asked: Asked) -> Said:
-    found = [{"id": i, "title": t} for i, t in [(3, "photos"), (4, "twice"), (5, "twice")]]
+    titles = [(3, "photos"), (4, "twice"), (5, "twice")]
+    found = [{"id": i, "title": t, "label_config": "<View/>"} for i, t in titles]
     if asked.path.startswith("/api/projects/?"):
         return Said(200, {"results": found, "next": None})
     number = int(asked.path.split("/")[3])
