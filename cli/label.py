@@ -62,6 +62,11 @@ from .options import (
 @click.option(
     "--port", type=click.IntRange(0, 65535), default=8600, show_default=True, help="0 for any."
 )
+@click.option(
+    "--public-url",
+    help="The address by which browsers reach the page, where a proxy with TLS is before it, such "
+    "as https://label.example.org.",
+)
 @click.option("--only-begin", is_flag=True, help="Make RUN, for Label Studio, and serve no page.")
 @json_option
 @click.pass_context
@@ -94,6 +99,7 @@ def command(context: click.Context, /, **given: Any) -> None:
         _serve(folder, run, photos_of(run, given["images"]), given)
 
 
+ADVICE = "put a proxy with TLS before it, and give its address as --public-url"
 RUN_OPTIONS = (
     "strategy",
     "head",
@@ -118,18 +124,21 @@ def _options(context: click.Context, given: dict[str, Any]) -> dict[str, Any]:
 def _serve(folder: Path, run: Any, photos: Any, given: dict[str, Any]) -> None:
     from clipcache.desk import Desk
     from clipcache.web.app import make_app
-    from clipcache.web.security import hosts_of
+    from clipcache.web.security import hosts_of, origin_of
     from clipcache.web.server import address_of, listen, serve
     from clipcache.web.token import read_token
 
     from .output import print_json, warn_of_network
 
-    warn_of_network(given["host"])
+    origin = origin_of(given["public_url"]) if given["public_url"] is not None else None
+    if origin is None or origin.startswith("http:"):
+        warn_of_network(given["host"], ADVICE)
     token = read_token(folder)
     listening = listen(given["host"], given["port"])
     desk = Desk(run)
-    app = make_app(desk, photos, token=token, hosts=hosts_of(given["host"]), title=folder.name)
-    address = address_of(listening, token)
+    hosts = hosts_of(given["host"])
+    app = make_app(desk, photos, token=token, hosts=hosts, title=folder.name, origin=origin)
+    address = address_of(listening, token, origin)
 
     def ready() -> None:
         if given["as_json"]:

@@ -49,12 +49,12 @@ def print_pairs(pairs: dict[str, Any]) -> None:
             click.echo(f"{name}: {shown}")
 
 
-def warn_of_network(host: str) -> None:
-    """Say that a server which others can reach is to be protected."""
+def warn_of_network(host: str, advice: str = "put a proxy with TLS before it") -> None:
+    """Say that a server which others can reach is to be protected, and how."""
     if host not in ("127.0.0.1", "localhost", "::1"):
         click.echo(
-            f"warning: {host} can be reached from other machines, and http is not encrypted: put "
-            "a proxy with TLS before it",
+            f"warning: {host} can be reached from other machines, and http is not encrypted: "
+            f"{advice}",
             err=True,
         )
 

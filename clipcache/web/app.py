@@ -29,10 +29,19 @@ from clipcache.web.site import HERE, NamelessError, Site
 
 
 def make_app(
-    desk: Desk, photos: Photos, *, token: str, hosts: Iterable[str], title: str
+    desk: Desk,
+    photos: Photos,
+    *,
+    token: str,
+    hosts: Iterable[str],
+    title: str,
+    origin: str | None = None,
 ) -> ASGIApp:
-    """Return the app: `token` lets in, `hosts` are the names it goes by, `title` is at the top."""
-    site = Site(desk, photos, token, title)
+    """Return the app: `token` lets in, `hosts` are the names it goes by, `title` is at the top.
+
+    `origin` is what browsers see it under, where that is not one of the `hosts`.
+    """
+    site = Site(desk, photos, token, title, origin)
 
     async def side_panel(request: Request) -> HTMLResponse:
         site.person(request)
@@ -63,7 +72,7 @@ def make_app(
     def shut_out(_request: Request, status: int) -> Response:
         return site.render("shut_out.html", code=status)
 
-    return SafeHeaders(Gate(inner, token, frozenset(hosts), shut_out))
+    return SafeHeaders(Gate(inner, token, frozenset(hosts), shut_out, origin))
 
 
 async def _ask_for_name(request: Request, _error: Exception) -> Response:

@@ -45,7 +45,7 @@ def chart(rounds: Sequence[Round]) -> Chart | None:
     measured = [r for r in rounds if not isnan(r.top1)]
     if not measured:
         return None
-    start, end = measured[0].labels, measured[-1].labels
+    start, end = min(r.labels for r in measured), max(r.labels for r in measured)
     lowest = min(3, int(4 * min(r.top1 for r in measured)))  # the quarter that the plot begins at
     plot_width, plot_height = WIDTH - LEFT - RIGHT, HEIGHT - TOP - BOTTOM
 

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import isnan, sqrt
 
+from clipcache.ballots import Ballots
 from clipcache.desk import Status
 from clipcache.labels import Round
 from clipcache.web.chart import Chart, chart
@@ -54,14 +55,13 @@ def panel(site: Site) -> Panel:
     """Return how the run stands."""
     status = site.desk.status()
     given, wanted = status.held_out
-    measured_on = len(site.desk.run.measured()[0])
     return Panel(
         labels=f"{status.labels:,}",
         round=status.rounds[-1].round + 1 if status.rounds else 0,
         pace=f"{status.labels_an_hour:,.0f}" if status.labels_an_hour else "",
         chart=chart(status.rounds),
-        measurable=bool(wanted or measured_on),
-        accuracies=_accuracies(status.rounds, measured_on),
+        measurable=bool(wanted or len(site.desk.run.test)),
+        accuracies=tuple(_accuracies(site, status.rounds)),
         held_out=(given, wanted) if wanted else None,
         measures=tuple(_measures(status)),
         rarest=tuple(Measure(c.name, f"{c.images:,}") for c in status.counts[:RAREST]),
@@ -83,15 +83,27 @@ def _measures(status: Status) -> Iterator[Measure]:
         yield Measure(f"{kind}'s kappa", f"{kappa:.2f}", f"on {images:,}")
 
 
-def _accuracies(rounds: Sequence[Round], images: int) -> tuple[Measure, ...]:
-    """Return top-1 and top-5 of the newest head that was measured, on so many images."""
+def _accuracies(site: Site, rounds: Sequence[Round]) -> Iterator[Measure]:
+    """Yield top-1 and top-5 of the newest head that was measured."""
     measured = [r for r in rounds if not isnan(r.top1)]
-    if not measured:
-        return ()
-    shares = {"top-1": measured[-1].top1, "top-5": measured[-1].top5}
-    return tuple(
-        Measure(name, percent(share, 1), between(share, images)) for name, share in shares.items()
-    )
+    for closed in measured[-1:]:
+        images = _measured_on(site, closed.seen)
+        for name, share in (("top-1", closed.top1), ("top-5", closed.top5)):
+            yield Measure(name, percent(share, 1), between(share, images))
+
+
+def _measured_on(site: Site, seen: int) -> int:
+    """Return how many images were measured on when `seen` was the last entry of the history.
+
+    Not those of now: people may have labelled more since, or taken answers back. Counted once.
+    """
+    if seen not in site.measured_on:
+        run = site.desk.run
+        ballots = Ballots(run.config.per_image)
+        ballots.add(given for given in run.store.history() if given.id <= seen)
+        told = ballots.labels().keys() & set(run.held_out.tolist())
+        site.measured_on[seen] = len(run.test) + len(told)
+    return site.measured_on[seen]
 
 
 def between(share: float, n: int) -> str:

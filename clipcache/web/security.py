@@ -5,6 +5,7 @@ read and other sites cannot send, and the address bar is left without it.
 """
 
 import ipaddress
+import re
 import secrets
 import socket
 from collections.abc import Callable
@@ -15,10 +16,14 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from clipcache.errors import RunError
 from clipcache.web.token import public_id
 
 SAFE_METHODS = ("GET", "HEAD")
 YEAR = 365 * 24 * 3600
+ADDRESS = re.compile(r"(https?)://([a-z0-9._-]+)(:[1-9][0-9]*)?/?")
+USUAL_PORTS = {"http": ":80", "https": ":443"}
+"""Ports that browsers do not say."""
 EVERY_ADDRESS = ("0.0.0.0", "::")
 
 
@@ -40,17 +45,37 @@ def hosts_of(address: str) -> frozenset[str]:
     return own
 
 
+def origin_of(url: str) -> str:
+    """Return the origin of the address by which browsers reach us, as they say it.
+
+    Raises RunError where it is none.
+
+    >>> origin_of("https://Label.example.org:443/")
+    'https://label.example.org'
+    """
+    found = ADDRESS.fullmatch(url.lower())
+    if found is None:
+        raise RunError(
+            f"--public-url {url!r} is not the address of a server: expected something like "
+            "https://label.example.org, with nothing behind the name but a port"
+        )
+    scheme, host, port = found.groups(default="")
+    return f"{scheme}://{host}{'' if port == USUAL_PORTS[scheme] else port}"
+
+
 @dataclass(frozen=True)
 class Gate:
     """An ASGI app around another one that lets in only who may come in.
 
-    `refuse` makes the page for a person who has no cookie, or a wrong token.
+    `refuse` makes the page for a person who has no cookie, or a wrong token. `origin` is the one
+    that browsers see where a proxy is between, which may say another host to us, or none.
     """
 
     app: ASGIApp
     token: str
     hosts: frozenset[str]
     refuse: Callable[[Request, int], Response]
+    origin: str | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer why not."""
@@ -75,7 +100,7 @@ class Gate:
         cookie = request.cookies.get(cookie_name(self.token), "")
         if not _same(cookie, self.token):
             return self.refuse(request, 401)
-        if request.method not in SAFE_METHODS and not _same_origin(request):
+        if request.method not in SAFE_METHODS and not _same_origin(request, self.origin):
             return PlainTextResponse("this did not come from our own page", 403)
         if request.method in SAFE_METHODS and _read_by_another_site(request):
             return PlainTextResponse("only our own pages may read this", 403)
@@ -85,6 +110,8 @@ class Gate:
         """Tell whether the request names this server; ports may differ, as tunnels change them."""
         said = request.headers.getlist("host")
         name = _name_of(said[0]) if len(said) == 1 else ""
+        if self.origin and name == _name_of(self.origin.partition("//")[2]):
+            return True
         return name in self.hosts or ("*" in self.hosts and _is_number(name))
 
     def _exchange(self, request: Request, given: str) -> Response:
@@ -94,10 +121,14 @@ class Gate:
         # Not straight to "/": a Strict cookie is not sent on a redirect that began with a click on
         # another site, such as the mail that the address came in.
         response = RedirectResponse("/welcome", 303)
-        response.set_cookie(
-            cookie_name(self.token), self.token, max_age=YEAR, httponly=True, samesite="strict"
-        )
+        remember(response, cookie_name(self.token), self.token, self.origin)
         return response
+
+
+def remember(response: Response, name: str, value: str, origin: str | None) -> None:
+    """Have the browser keep a cookie, and never send it unencrypted where the `origin` is not."""
+    secure = (origin or "").startswith("https:")
+    response.set_cookie(name, value, YEAR, httponly=True, samesite="strict", secure=secure)
 
 
 def cookie_name(token: str) -> str:
@@ -115,7 +146,7 @@ def _same(given: str, token: str) -> bool:
     return secrets.compare_digest(given.encode(), token.encode())
 
 
-def _same_origin(request: Request) -> bool:
+def _same_origin(request: Request, public: str | None) -> bool:
     """Tell whether a change comes from a page of ours; a browser always says one or the other."""
     site = request.headers.get("sec-fetch-site")
     origin = request.headers.get("origin")
@@ -126,7 +157,7 @@ def _same_origin(request: Request) -> bool:
     if origin is None:
         return True
     host = request.headers["host"]
-    return origin in (f"http://{host}", f"https://{host}")
+    return origin in (f"http://{host}", f"https://{host}", public)
 
 
 def _read_by_another_site(request: Request) -> bool:

@@ -40,8 +40,10 @@ def listen(host: str, port: int) -> socket.socket:
         ) from error
 
 
-def address_of(listening: socket.socket, token: str) -> str:
-    """Return what to open in a browser, with the token."""
+def address_of(listening: socket.socket, token: str, origin: str | None = None) -> str:
+    """Return what to open in a browser, with the token; at `origin` where that is given."""
+    if origin:
+        return f"{origin}/?token={token}"
     host, port = listening.getsockname()[:2]
     shown = {"0.0.0.0": socket.gethostname(), "::": socket.gethostname()}.get(host, host)
     return f"http://{f'[{shown}]' if ':' in shown else shown}:{port}/?token={token}"

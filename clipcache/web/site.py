@@ -13,7 +13,7 @@ from starlette.responses import HTMLResponse, Response
 
 from clipcache.desk import Desk
 from clipcache.photos import Photos
-from clipcache.web.security import YEAR
+from clipcache.web.security import remember
 from clipcache.web.token import public_id
 
 HERE = Path(__file__).parent
@@ -33,7 +33,11 @@ class Site:
     token: str
     title: str
     """What the run is called, shown at the top."""
+    origin: str | None = None
+    """What browsers see it under, as `Gate` has it."""
     pages: Environment = field(init=False)
+    measured_on: dict[int, int] = field(default_factory=dict, init=False)
+    """How many images a round was measured on, by the last entry of the history that it knew."""
 
     def __post_init__(self) -> None:
         pages = Environment(
@@ -74,9 +78,7 @@ class Site:
 
     def remember(self, response: Response, name: str) -> None:
         """Have the browser keep who is asking; everybody with the token may be anybody."""
-        response.set_cookie(
-            self._person_cookie, quote(name), max_age=YEAR, httponly=True, samesite="strict"
-        )
+        remember(response, self._person_cookie, quote(name), self.origin)
 
     @property
     def _person_cookie(self) -> str:

@@ -16,8 +16,8 @@ def read_token(folder: Path) -> str:
     """Return the token of the run in `folder`, making it when there is none yet.
 
     It stays the same for ever, so that a server that was started again knows its browsers; delete
-    RUN/web-token to shut them all out. Only its owner may read the file. Raises RunError where the
-    file cannot be read or written, or does not hold a token.
+    RUN/web-token and start again to shut them all out. Only its owner may read the file. Raises
+    RunError where the file cannot be read or written, or does not hold a token.
     """
     path = folder / NAME
     try:

@@ -2,6 +2,7 @@
 
 import json
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -106,6 +107,46 @@ def test_a_host_that_others_reach_is_warned_of(pool: Path) -> None:
     said = refused(pool, "run", "--cache", "c.zarr", "--images", "images", "--host", "203.0.113.9")
     assert "warning: 203.0.113.9 can be reached from other machines" in said
     assert "cannot listen on 203.0.113.9" in said
+
+
+def test_behind_a_proxy_the_public_address_is_printed_and_answers(pool: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    public = "https://label.example.org"
+    begin = ["run", "--cache", "c.zarr", "--images", "images", "--held-out", "0"]
+    server = subprocess.Popen(
+        [*LABEL, *begin, "--port", str(port), "--public-url", f"{public}/", "--json"],
+        cwd=pool,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert server.stdout is not None
+    facts = json.loads("".join(iter(server.stdout.readline, "}\n")) + "}")
+    base, _, token = facts["address"].partition("/?token=")
+    assert base == public
+    for host in ("label.example.org", f"127.0.0.1:{port}"):
+        headers = {"Host": host, "Origin": public}
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers) as proxy:
+            given = proxy.get("/", params={"token": token}).headers["set-cookie"]
+            assert "; Secure" in given
+            cookie = {"Cookie": given.split(";")[0]}
+            assert proxy.post("/name", data={"name": "Anna"}, headers=cookie).status_code == 303
+            other = cookie | {"Origin": "https://evil.example"}
+            assert proxy.post("/name", data={"name": "Anna"}, headers=other).status_code == 403
+    server.send_signal(signal.SIGTERM)
+    assert server.wait(timeout=60) == 0
+    server.stdout.close()
+
+
+def test_a_public_address_takes_the_place_of_the_warning(pool: Path) -> None:
+    begin = ["run", "--cache", "c.zarr", "--images", "images", "--host", "203.0.113.9"]
+    said = refused(pool, *begin, "--public-url", "http://label.example.org")
+    assert "give its address as --public-url" in said
+    said = refused(pool, *begin, "--public-url", "https://label.example.org")
+    assert "warning" not in said
+    assert "cannot listen on 203.0.113.9" in said
+    said = refused(pool, *begin, "--public-url", "label.example.org/here")
+    assert "is not the address of a server" in said
 
 
 def test_workers_may_score(cli: Cli, pool: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -213,6 +213,27 @@ def network(person: Person, *, up: bool = True, latency: int = 0) -> None:
     person.browser.execute_cdp_cmd("Network.emulateNetworkConditions", {"offline": not up, **wire})
 
 
+def answering(person: Person, path: str, text: str, status: int) -> None:
+    """Have the browser get this answer from a path; no path, and all are the server's again."""
+    script = """
+      window.served ??= window.fetch;
+      const [path, body, status] = arguments;
+      window.fetch = (to, options) => path && String(to.url ?? to).endsWith(path)
+        ? Promise.resolve(new Response(body, { status })) : window.served(to, options);
+    """
+    person.browser.execute_script(script, path, text, status)
+
+
+def full(person: Person, path: str) -> None:
+    """Have a path answer that the disk of the server is full."""
+    answering(person, path, "the disk is full", 500)
+
+
+def well(person: Person) -> None:
+    """Have all paths answer again."""
+    answering(person, "", "", 200)
+
+
 def test_a_network_that_is_lost_for_a_while(person: Person) -> None:
     person.until(lambda: person.ask("document.images.length > 2 && document.images[2].complete"))
     network(person, up=False)
@@ -227,6 +248,76 @@ def test_a_network_that_is_lost_for_a_while(person: Person) -> None:
     assert [row for row, _ in person.given][:2] == rows
     assert len(person.given) == 3
     assert person.row not in [row for row, _ in person.given]
+
+
+def test_a_search_without_a_network_is_said_and_goes_on(person: Person) -> None:
+    person.until(lambda: person.row is not None)
+    network(person, up=False)
+    person.pick("coat")
+    person.until(lambda: person.see("#classes .fault"))
+    assert "No connection to the server." in person.see("#classes")[0].text
+    row = person.row
+    person.type(Keys.ENTER)  # waits for the classes
+    network(person, up=True)
+    person.until(lambda: person.row != row)
+    person.saved()
+    assert person.given == [(row, NAMES.index("coat"))]
+
+
+def test_undo_without_a_network_is_said_until_the_next_answer(person: Person) -> None:
+    first = person.answer("1")
+    person.saved()
+    network(person, up=False)
+    person.type("u")
+    person.until(lambda: person.see("#banner")[0].is_displayed())
+    assert "Undo may not have worked. No connection" in person.see("#banner")[0].text
+    assert not person.see("#banner-again")[0].is_displayed(), "a second undo is another one"
+    network(person, up=True)
+    second = person.answer("1")
+    person.saved()
+    person.until(lambda: not person.see("#banner")[0].is_displayed())
+    assert [row for row, _ in person.given] == [first, second]
+
+
+@pytest.mark.parametrize("path", ["/", "/grid"])
+def test_a_page_that_waits_says_that_it_waits_in_vain(person: Person, path: str) -> None:
+    state = '<section class="state" id="state"><h1>Others have the last images</h1></section>'
+    look = {"/": "/deck", "/grid": "/grid/batch"}[path]
+    person.go(path)
+    person.until(lambda: person.see("#deck .card, .tile"))
+    answering(person, look, state, 200)
+    person.browser.execute_script(
+        "document.getElementById('deck')?.replaceChildren();"
+        "document.getElementById('groups')?.replaceChildren();"
+        "window.dispatchEvent(new Event('online'));"  # the page looks for images
+    )
+    person.until(lambda: person.see("#state"))
+    assert not person.see("#banner")[0].is_displayed()
+    well(person)
+    network(person, up=False)
+    person.until(lambda: person.see("#banner")[0].is_displayed())
+    assert "No connection to the server." in person.see("#banner")[0].text
+    network(person, up=True)
+    person.until(lambda: person.see("#deck .card:not([hidden]), .tile"))
+    person.until(lambda: not person.see("#banner")[0].is_displayed())
+    assert person.given == []
+    person.go("/")  # gives back what a grid held, for others
+
+
+def test_enter_alone_is_no_answer(person: Person) -> None:
+    person.pick()
+    person.until(lambda: person.see("#classes [role=option]"))
+    row = person.row
+    person.type(Keys.ENTER)
+    person.type("h", Keys.BACKSPACE)
+    person.until(lambda: person.ask("document.getElementById('found').dataset.typed === ''"))
+    person.type(Keys.ENTER)
+    assert person.see("#search")[0].is_displayed()
+    assert not person.see("#classes [aria-selected=true]")
+    person.type(Keys.ARROW_UP, Keys.ARROW_DOWN, Keys.ENTER)  # from the last to the first
+    person.until(lambda: person.row != row)
+    person.saved()
+    assert person.given == [(row, 0)]
 
 
 def test_a_browser_that_keeps_nothing(person: Person) -> None:
@@ -276,6 +367,23 @@ def test_two_tabs_after_the_server_was_away(person: Person) -> None:
         person.browser.switch_to.window(first)
 
 
+def test_what_another_tab_has_sent_is_called_saved(person: Person) -> None:
+    first = person.browser.current_window_handle
+    full(person, "/answer")
+    answered = person.answer("s")
+    person.until(lambda: person.state == "lost")
+    person.browser.switch_to.new_window("tab")
+    try:
+        person.go("/aside")
+        person.saved()
+        assert person.given == [(answered, SKIPPED)]
+    finally:
+        person.browser.close()
+        person.browser.switch_to.window(first)
+    person.until(lambda: person.see(".card:not([hidden]) [data-last]")[0].text.endswith(" · saved"))
+    person.saved()
+
+
 def test_a_name_that_is_changed_in_another_tab(person: Person) -> None:
     """What is said on a page is kept under the name that the page was made for, or not at all."""
     change = "await fetch('/name', { method: 'POST', body: new URLSearchParams({ name: %r }) });"
@@ -306,6 +414,23 @@ def test_what_is_not_saved_at_a_second_look_is_said_until_it_is(person: Person) 
     assert len(person.given) == 1
 
 
+def test_another_class_that_is_not_saved_is_said_as_well(person: Person) -> None:
+    person.go(f"/find?like={person.row}")
+    person.until(lambda: person.see(".item"))
+    full(person, "/found")
+    for saves in (False, True):
+        person.see(".item [data-do=other]")[0].click()
+        person.until(lambda: person.ask("document.activeElement.id === 'search-text'"))
+        person.type("coat", Keys.ENTER)
+        if not saves:
+            person.until(lambda: person.see("#banner")[0].is_displayed())
+            assert "not saved: the disk is full" in person.see("#banner")[0].text
+            well(person)
+    person.until(lambda: person.see(".kept"))
+    person.until(lambda: not person.see("#banner")[0].is_displayed())
+    assert [label for _, label in person.given] == [NAMES.index("coat")]
+
+
 def test_an_answer_that_is_refused_is_shown_and_can_be_dropped(person: Person) -> None:
     """It stays until somebody says so, and those behind it are kept as well."""
     entry = {"id": "1", "path": "/answer", "rows": [9999], "fields": {"row": 9999, "label": 0}}
@@ -325,6 +450,49 @@ def test_an_answer_that_is_refused_is_shown_and_can_be_dropped(person: Person) -
     person.browser.get_log("browser")  # type: ignore[no-untyped-call]
 
 
+def drop(person: Person) -> None:
+    """Give up the answer that is refused."""
+    person.until(lambda: person.see("#banner-drop")[0].is_displayed())
+    assert "the disk is full" in person.see("#banner")[0].text
+    person.see("#banner-drop")[0].click()
+    person.saved()
+
+
+def test_an_answer_that_is_dropped_is_not_called_saved(person: Person) -> None:
+    def last() -> str:
+        return person.see(".card:not([hidden]) [data-last]")[0].text
+
+    full(person, "/answer")
+    person.answer("1")
+    drop(person)
+    assert last() == "Last: dropped, not saved"
+    well(person)
+    row = person.answer("1")
+    person.until(lambda: last().endswith(" · saved"))
+    assert [row for row, _ in person.given] == [row]
+
+
+def test_a_group_that_is_dropped_is_open_again(person: Person) -> None:
+    person.go("/grid")
+    person.until(lambda: person.see(".tile"))
+    first = person.see(".group")[0]
+    count = first.find_element(By.CSS_SELECTOR, "[data-count]")
+    rows = [
+        int(t.get_attribute("data-row") or "") for t in first.find_elements(By.CLASS_NAME, "tile")
+    ]
+    full(person, "/answers")
+    person.type("1")
+    drop(person)
+    assert "sent" not in (first.get_attribute("class") or "").split()
+    assert count.text == str(len(rows))
+    assert person.given == []
+    well(person)
+    person.type("1")
+    person.until(lambda: count.text == f"{len(rows)} saved")
+    assert [row for row, _ in person.given] == rows
+    person.go("/")  # gives the others back
+
+
 def test_a_grid_by_keyboard(person: Person) -> None:
     person.go("/grid")
     person.until(lambda: person.see(".tile"))
@@ -337,7 +505,12 @@ def test_a_grid_by_keyboard(person: Person) -> None:
     }
     (first, rows), (second, others), *_ = groups.items()
     assert person.ask("document.activeElement.dataset.row") == str(rows[0])
+    # Firefox clicks when Space comes up, whatever was done when it went down.
+    down = "new KeyboardEvent('keydown', { key: ' ', bubbles: true, cancelable: true })"
+    assert person.ask(f"document.activeElement.dispatchEvent({down})"), "left to the browser"
+    assert not person.see("[aria-pressed=false]")
     person.type(Keys.SPACE)  # the first image is out
+    assert len(person.see("[aria-pressed=false]")) == 1
     ActionChains(person.browser).key_down(Keys.SHIFT).send_keys("2").key_up(Keys.SHIFT).perform()
     assert person.ask("document.activeElement.closest('.group').dataset.label") == str(second)
     person.type("1")
@@ -388,8 +561,12 @@ def test_undo_in_a_grid_leaves_the_other_groups_as_they_are(person: Person) -> N
 
 
 def test_a_grid_by_mouse(person: Person) -> None:
-    person.go("/grid")
-    person.until(lambda: person.see(".tile"))
+    def enough() -> bool:
+        """Whether one is left in the first group when one is moved and one is out."""
+        person.go("/grid")
+        return len(person.see(".group:first-child .tile")) > 2
+
+    person.until(enough)
     first, second = person.see(".group")[:2]
     tiles = first.find_elements(By.CSS_SELECTOR, ".tile")
     moved = int(tiles[0].get_attribute("data-row") or "")

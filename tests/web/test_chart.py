@@ -53,6 +53,15 @@ def test_every_point_is_inside(share: float) -> None:
     assert float(texts[0].split()[0]) <= 100 * share or share == 1.0
 
 
+def test_labels_that_were_taken_back_leave_nothing_outside() -> None:
+    made = drawn(closed(0, 20, 0.5, 0.8), closed(1, 40, 0.6, 0.9), closed(2, 10, 0.5, 0.8))
+    for curve in made.curves:
+        xs = [x for x, _ in points(curve.lines[0])]
+        assert xs[2] == made.left < xs[0] < xs[1] == made.right
+        assert curve.end[0] == made.left, "the newest, wherever it is"
+    assert (made.first, made.last) == ("10", "40 labels")
+
+
 def test_a_level_is_where_its_share_is() -> None:
     made = drawn(closed(0, 10, 0.25, 0.75), closed(1, 20, 0.5, 1.0))
     heights = {text: y for y, text in made.levels}

@@ -15,6 +15,7 @@ from PIL import Image
 from starlette.testclient import TestClient
 
 from clipcache.desk import Desk
+from clipcache.desk.ahead import Ahead
 from clipcache.errors import SourceError
 from clipcache.images.folder import Folder
 from clipcache.labels import EXCLUDED, SKIPPED, WITHDRAWN
@@ -23,6 +24,7 @@ from clipcache.review import Doubt
 from clipcache.run import Run
 from clipcache.web import find_page
 from clipcache.web.app import make_app
+from clipcache.web.panel import between
 from clipcache.web.security import cookie_name, hosts_of
 from tests import synthetic
 from tests.web.html import Element, Page
@@ -54,13 +56,14 @@ class Visitor(TestClient):
 class Office:
     """A run with its desk, and people who visit it."""
 
-    def __init__(self, run: Run, images: Path | Readable) -> None:
+    def __init__(self, run: Run, images: Path | Readable, origin: str | None = None) -> None:
         self.run = run
         self.desk = Desk(run)
         source = Folder(images) if isinstance(images, Path) else images
         photos = Photos(source, run.cache.keys())
         hosts = hosts_of("127.0.0.1")
-        self.app = make_app(self.desk, photos, token=TOKEN, hosts=hosts, title='my "run" <b>')
+        title = 'my "run" <b>'
+        self.app = make_app(self.desk, photos, token=TOKEN, hosts=hosts, title=title, origin=origin)
 
     def visitor(self, name: str = "Anna") -> Visitor:
         client = Visitor(
@@ -250,6 +253,14 @@ def test_a_name_is_kept_as_one_short_line(office: Office, given: str, kept: str)
     assert office.said()[0][0] == kept
 
 
+@pytest.mark.parametrize("origin", [None, "https://label.example.org"])
+def test_a_name_is_sent_as_the_token_is(run: Run, pool: Path, origin: str | None) -> None:
+    office = Office(run, pool / "images", origin)
+    answer = office.visitor("").post("/name", data={"name": "Anna"})
+    assert ("; Secure" in answer.headers["set-cookie"]) == (origin is not None)
+    office.desk.close()
+
+
 def test_three_images_are_in_hand_and_the_first_is_to_look_at(anna: Visitor) -> None:
     cards = anna.page("/").with_class("card")
     assert len(cards) == 3
@@ -416,6 +427,30 @@ def test_a_disagreement_is_shown_and_decided(pair: Office) -> None:
     assert anna.page("/disputes").with_class("item"), "a decision may be taken back, too"
 
 
+@pytest.mark.parametrize(
+    ("lacking", "waiting", "said"),
+    [
+        (1, 8, "8 images wait for another person:"),
+        (2, 1, "1 image waits for 2 more people:"),
+        (0, 8, "8 images are still to be answered."),
+    ],
+)
+def test_whoever_has_looked_at_all_is_told_whom_that_waits_for(
+    pair: Office, monkeypatch: pytest.MonkeyPatch, lacking: int, waiting: int, said: str
+) -> None:
+    anna = pair.visitor()
+    status = pair.desk.status()._replace(
+        lacking=lacking, waiting=waiting, preparing=False, over=None, problem=None
+    )
+    monkeypatch.setattr(pair.desk, "status", lambda: status)
+    monkeypatch.setattr(pair.desk, "hand", lambda *_: [])
+    for path in ("/deck", "/grid/batch"):
+        (state,) = anna.page(path).with_class("state")
+        assert said in state.text
+        assert ("You have looked at all images" in state.text) == (lacking > 0)
+        assert ("Others have" in state.text) == (lacking == 0)
+
+
 def test_a_long_list_says_that_there_is_more(
     office: Office, anna: Visitor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -571,6 +606,28 @@ def test_the_panel_counts(office: Office, anna: Visitor) -> None:
     assert "Put aside1" in text
     rarest = [item.text.split() for item in page.all("li")]
     assert rarest[-1] == ["coat", "2"]
+
+
+def test_an_interval_is_that_of_the_images_that_were_measured_on(
+    pool: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not of those that are labelled by now."""
+    monkeypatch.setattr(Ahead, "_wanted", lambda _self: False)  # no round but ours
+    run = begin(pool, tmp_path / "held", held_out=20)
+    held = set(run.held_out.tolist())
+    asked = sorted(run.propose().tolist(), key=lambda row: row in held)
+    labels = [row % 2 for row in asked]
+    run.record(asked[:18], labels[:18], annotator="Ben", source="test")  # 8 of those held out
+    run.prepare()
+    (closed,) = run.store.rounds()
+    for more in (18, 30):
+        run.record(asked[18:more], labels[18:more], annotator="Ben", source="test")
+        office = Office(run, pool / "images")
+        page = office.visitor().page("/panel")
+        notes = [e.text for e in page.all("small") if e["title"] == "95 % interval"]
+        assert notes == [between(share, 8) for share in (closed.top1, closed.top5)]
+        office.desk.close()
+    run.store.close()
 
 
 def test_a_label_store_that_fails_keeps_nothing_and_says_so(

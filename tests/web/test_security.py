@@ -10,20 +10,27 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
 
+from clipcache.errors import RunError
 from clipcache.web.body import LARGEST, BoundedBody
 from clipcache.web.headers import HEADERS, SafeHeaders
-from clipcache.web.security import Gate, cookie_name, hosts_of
+from clipcache.web.security import Gate, cookie_name, hosts_of, origin_of
 
 TOKEN = "t" * 43
 HERE = "http://127.0.0.1:8000"
 SAME = {"Origin": HERE}
+PUBLIC = "https://label.example.org"
 
 
 async def yes(request: Request) -> PlainTextResponse:
     return PlainTextResponse(f"yes {len(await request.body())}")
 
 
-def client(address: str = "127.0.0.1", base: str = HERE, cookie: str | None = TOKEN) -> TestClient:
+def client(
+    address: str = "127.0.0.1",
+    base: str = HERE,
+    cookie: str | None = TOKEN,
+    origin: str | None = None,
+) -> TestClient:
     inner = Starlette(
         routes=[Route("/{path:path}", yes, methods=["GET", "POST", "PUT", "DELETE"])],
         middleware=[Middleware(BoundedBody)],
@@ -32,7 +39,7 @@ def client(address: str = "127.0.0.1", base: str = HERE, cookie: str | None = TO
     def refuse(_request: Request, status: int) -> PlainTextResponse:
         return PlainTextResponse("refused", status)
 
-    app = SafeHeaders(Gate(inner, TOKEN, hosts_of(address), refuse))
+    app = SafeHeaders(Gate(inner, TOKEN, hosts_of(address), refuse, origin))
     cookies = {cookie_name(TOKEN): cookie} if cookie is not None else {}
     return TestClient(app, base_url=base, cookies=cookies, follow_redirects=False)
 
@@ -160,6 +167,77 @@ def test_on_every_address_any_number_is_ours_but_no_strange_name() -> None:
         assert client("0.0.0.0").get("/", headers={"Host": host}).status_code == status
     assert client("192.168.0.7").get("/", headers={"Host": "192.168.0.8"}).status_code == 421
     assert client("192.168.0.7").get("/", headers={"Host": "192.168.0.7"}).status_code == 200
+
+
+@pytest.mark.parametrize("host", ["label.example.org", "LABEL.example.org:443", "127.0.0.1:8600"])
+def test_behind_a_proxy_that_keeps_the_host_or_says_ours(host: str) -> None:
+    visitor = client(origin=PUBLIC)
+    assert visitor.get("/", headers={"Host": host}).status_code == 200
+    seen = {"Host": host, "Origin": PUBLIC, "Sec-Fetch-Site": "same-origin"}
+    assert visitor.post("/answer", headers=seen).text == "yes 0"
+    for other in ("https://evil.example", f"{PUBLIC}:444", f"{PUBLIC}.evil.example", "null"):
+        assert visitor.post("/answer", headers=seen | {"Origin": other}).status_code == 403
+    assert (
+        visitor.post("/answer", headers=seen | {"Sec-Fetch-Site": "cross-site"}).status_code == 403
+    )
+
+
+@pytest.mark.parametrize("headers", CROSS)
+def test_a_public_address_opens_no_other_door(headers: dict[str, str]) -> None:
+    visitor = client(origin=PUBLIC)
+    assert visitor.post("/answer", headers=headers).status_code == 403
+    assert visitor.post("/answer", headers=SAME).status_code == 200
+    for host in ("evil.example", "label.example.org.evil.example", "example.org"):
+        assert visitor.get("/", headers={"Host": host}).status_code == 421
+    assert client(cookie=None, origin=PUBLIC).get("/").status_code == 401
+    assert client().get("/", headers={"Host": "label.example.org"}).status_code == 421
+    assert client().post("/answer", headers={"Origin": PUBLIC}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("origin", "secure"), [(PUBLIC, True), ("http://label.example.org", False), (None, False)]
+)
+def test_where_browsers_come_encrypted_the_cookie_is_never_sent_otherwise(
+    origin: str | None, secure: bool
+) -> None:
+    answer = client(cookie=None, origin=origin).get("/", params={"token": TOKEN})
+    assert ("; secure" in answer.headers["set-cookie"].lower()) == secure
+
+
+@pytest.mark.parametrize(
+    ("url", "origin"),
+    [
+        (PUBLIC, PUBLIC),
+        ("HTTPS://Label.Example.org/", PUBLIC),
+        (f"{PUBLIC}:443", PUBLIC),
+        (f"{PUBLIC}:8443/", f"{PUBLIC}:8443"),
+        ("http://192.168.0.7:80", "http://192.168.0.7"),
+        ("http://192.168.0.7:443", "http://192.168.0.7:443"),
+    ],
+)
+def test_an_origin_is_as_browsers_say_it(url: str, origin: str) -> None:
+    assert origin_of(url) == origin
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "label.example.org",
+        "ftp://label.example.org",
+        f"{PUBLIC}/labels",
+        f"{PUBLIC}?x",
+        f"{PUBLIC}:port",
+        f"{PUBLIC}:",
+        f"{PUBLIC}\n",
+        "https://anna:pass@label.example.org",
+        "https://läbel.example.org",
+        "https://",
+    ],
+)
+def test_an_address_that_is_no_origin_is_told(url: str) -> None:
+    with pytest.raises(RunError, match=r"--public-url .* is not the address of a server"):
+        origin_of(url)
 
 
 def test_each_run_has_a_cookie_of_its_own() -> None:

@@ -1,5 +1,6 @@
 // The grid: groups of images, confirmed as a whole when the wrong ones are out.
 
+import { ask } from "./ask.js";
 import { onKey } from "./keys.js";
 import { outbox } from "./outbox.js";
 import { askForClass } from "./search.js";
@@ -137,13 +138,13 @@ function vertical(tile, down) {
 async function lookForMore() {
   clearTimeout(timer);
   if (tiles().length || outbox.size) return;
-  try {
-    const response = await fetch("/grid/batch", { redirect: "error", signal: AbortSignal.timeout(15000) });
-    if (response.ok) takeIn(await response.text());
-  } catch {
-    // Asked again below.
-  }
+  await look();
   if (!tiles().length) timer = setTimeout(lookForMore, POLL);
+}
+
+async function look() {
+  const html = await ask("/grid/batch");
+  if (html !== null) takeIn(html);
 }
 
 // Take in what the server says that this person holds. A tile on the page stays as it is, in its group.
@@ -247,8 +248,6 @@ onKey((event) => {
   } else if (digit) confirm(groups()[digit - 1]);
   else if (key === "enter" && document.activeElement.closest("a, button:not(.tile)")) return false;
   else if (key === "enter") confirm(tile?.closest(".group"));
-  else if (key === " " && !tile && document.activeElement.closest("a, button")) return false;
-  else if (key === " ") tile && toggle(tile);
   else if (key === "arrowright" || key === "arrowleft") {
     const all = tiles();
     goTo(tile ? all[all.indexOf(tile) + (key === "arrowright" ? 1 : -1)] : all[0]);
@@ -262,18 +261,31 @@ onKey((event) => {
   return true;
 });
 
+// The group that was sent as this entry.
+function sentAs({ rows }) {
+  return groups().find((group) => group.dataset.rows === rows.join(","));
+}
+
+outbox.addEventListener("saved", ({ detail }) => {
+  const count = sentAs(detail.entry)?.querySelector("[data-count]");
+  if (count) count.textContent = `${detail.entry.rows.length} saved`;
+});
+
+outbox.addEventListener("dropped", ({ detail }) => {
+  const group = sentAs(detail.entry);
+  if (!group) return;
+  reopen(group);
+  refresh();
+  say(`${group.dataset.name} is not saved: confirm it again.`);
+});
+
 outbox.addEventListener("change", () => {
-  groups().filter((group) => group.dataset.rows).forEach((group) => {
-    const rows = group.dataset.rows.split(",");
-    if (!outbox.has(rows[0])) group.querySelector("[data-count]").textContent = `${rows.length} saved`;
-  });
   offerRest();
   lookForMore();
 });
 
 outbox.addEventListener("undone", async ({ detail }) => {
-  const response = await fetch("/grid/batch", { redirect: "error" }).catch(() => null);
-  if (response?.ok) takeIn(await response.text());
+  await look();
   say(takenBack(detail));
 });
 

@@ -1,5 +1,6 @@
 // The main page: a few images in the browser's hands, the first one in sight.
 
+import { ask } from "./ask.js";
 import { onKey } from "./keys.js";
 import { outbox } from "./outbox.js";
 import { askForClass } from "./search.js";
@@ -11,7 +12,7 @@ const POLL = 1500; // milliseconds between looks for new images
 const POLL_OVER = 15000; // where all is done, unless somebody takes an answer back
 
 const deck = document.getElementById("deck");
-let last = null; // {name, row} of the last answer
+let last = null; // {name, row, saved} of the last answer
 let timer = null;
 
 function cards() {
@@ -30,7 +31,7 @@ function seen(card) {
 
 function answer(card, fields, name) {
   outbox.add("/answer", [card.dataset.row], { row: card.dataset.row, ...fields });
-  last = { name, row: card.dataset.row };
+  last = { name, row: Number(card.dataset.row), saved: false };
   card.remove();
   if (!cards().length) deck.replaceChildren(waiting());
   show();
@@ -67,7 +68,7 @@ function tellLast() {
   if (!place || !last) return;
   const name = document.createElement("b");
   name.textContent = last.name;
-  place.replaceChildren("Last: ", name, outbox.has(last.row) ? " …" : " · saved");
+  place.replaceChildren("Last: ", name, last.saved ? " · saved" : " …");
 }
 
 // Take in what the server says that this person holds. A card in the browser stays where it is.
@@ -103,13 +104,9 @@ function plan() {
 }
 
 async function look(options) {
-  try {
-    const response = await fetch("/deck", { redirect: "error", signal: AbortSignal.timeout(15000) });
-    if (response.ok) takeIn(await response.text(), options);
-    else plan();
-  } catch {
-    plan();
-  }
+  const html = await ask("/deck");
+  if (html === null) plan();
+  else takeIn(html, options);
 }
 
 async function other(card) {
@@ -150,8 +147,15 @@ onKey(({ key }) => {
 });
 
 outbox.addEventListener("saved", ({ detail }) => {
-  takeIn(detail.html);
+  if (detail.entry.rows.includes(last?.row)) last.saved = true;
+  takeIn(detail.html ?? "");
   tellLast();
+});
+
+outbox.addEventListener("dropped", ({ detail }) => {
+  if (!detail.entry.rows.includes(last?.row)) return;
+  last = null;
+  current()?.querySelector("[data-last]").replaceChildren("Last: dropped, not saved");
 });
 
 outbox.addEventListener("undone", ({ detail }) => {

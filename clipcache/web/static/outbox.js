@@ -4,6 +4,8 @@
 const WAITS = [500, 1000, 2000, 4000, 8000]; // milliseconds before the next try
 const PATIENCE = 15000; // milliseconds until a try counts as failed
 
+export const STRANGER = "The server no longer knows this browser: open the address that it printed.";
+
 const { run, person } = document.body.dataset;
 const PLACE = `clipcache ${run} ${person}`;
 
@@ -29,13 +31,24 @@ function write(queue) {
   }
 }
 
-// Events: "saved" {entry, html}, "undone" {html, count} or {reason}, "change",
-// "lost" {reason, refused}, "back".
+// What another tab has sent or dropped, which this one may show as well.
+const tabs = new BroadcastChannel(PLACE);
+
+// Events: "saved" {entry, html}, "dropped" {entry}, "undone" {html, count} or {reason}, "change",
+// "lost" {reason, refused}, "back". What another tab has sent comes without html.
 class Outbox extends EventTarget {
   #sending = false;
   #failures = 0;
   #timer = null;
   #undo = false;
+
+  constructor() {
+    super();
+    tabs.addEventListener("message", ({ data }) => {
+      this.#say(data.name, { entry: data.entry });
+      this.#say("change");
+    });
+  }
 
   // Number of answers that the server has not confirmed.
   get size() {
@@ -73,7 +86,9 @@ class Outbox extends EventTarget {
 
   // Give up the oldest answer, which the server refuses.
   drop() {
-    write(read().slice(1));
+    const [entry, ...rest] = read();
+    write(rest);
+    if (entry) this.#settle("dropped", entry);
     this.#say("change");
     this.again();
   }
@@ -109,7 +124,7 @@ class Outbox extends EventTarget {
       this.#well();
       if (entry) {
         write(read().filter((other) => other.id !== entry.id));
-        this.#say("saved", { entry, html });
+        this.#settle("saved", entry, html);
       } else {
         this.#undo = false;
         this.#say("undone", { html, count });
@@ -128,13 +143,19 @@ class Outbox extends EventTarget {
   #fail(entry, reason, refused) {
     if (this.#undo) {
       this.#undo = false;
-      this.#say("undone", { reason });
+      this.#say("undone", { reason: `Undo may not have worked. ${reason}` });
     }
     if (!entry) return;
     const wait = WAITS[Math.min(this.#failures, WAITS.length - 1)];
     this.#failures += 1;
     this.#timer = setTimeout(() => this.again(), wait);
     this.#say("lost", { reason, refused });
+  }
+
+  // Say in all tabs what has become of an answer.
+  #settle(name, entry, html) {
+    tabs.postMessage({ name, entry });
+    this.#say(name, { entry, html });
   }
 
   #say(name, detail = {}) {
@@ -155,9 +176,7 @@ async function post({ path, fields }) {
     const html = await response.text();
     if (response.ok) return { html, count: Number(response.headers.get("Taken-Back")) };
     if (response.status === 409) return { reason: `${html}.` };
-    if (response.status === 401) {
-      return { reason: "The server no longer knows this browser: open the address that it printed." };
-    }
+    if (response.status === 401) return { reason: STRANGER };
     const refused = response.status !== 503;
     return { reason: `The server could not keep the answer: ${brief(html)}`, refused };
   } catch {
@@ -165,7 +184,8 @@ async function post({ path, fields }) {
   }
 }
 
-function brief(text) {
+// Return what the server says went wrong, fit for one line.
+export function brief(text) {
   return text.startsWith("<") ? "it is not well" : text.slice(0, 300);
 }
 

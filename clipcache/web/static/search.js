@@ -1,9 +1,13 @@
 // The box in which a class is looked up by typing, or made where there is none.
 
+import { brief } from "./outbox.js";
+
 const dialog = document.getElementById("search");
 const text = document.getElementById("search-text");
 const list = document.getElementById("classes");
+const RETRY = 2000; // milliseconds until classes that did not come are asked for again
 let settle = null; // the promise of who opened it
+let timer = null; // until the next try
 let enter = false; // Enter was pressed before the classes for the whole word were there
 
 // Ask for a class: returns {label, name}, {name} for one to make, or null.
@@ -38,7 +42,7 @@ function choose(option) {
 function step(by) {
   const all = options();
   if (!all.length) return;
-  const now = all.indexOf(chosen());
+  const now = Math.max(all.indexOf(chosen()), by < 0 ? 0 : -1); // from the end where none is chosen
   choose(all[(now + by + all.length) % all.length]);
 }
 
@@ -74,8 +78,30 @@ text.addEventListener("input", () => {
 
 document.addEventListener("htmx:after:swap", () => {
   if (!dialog.open || !upToDate()) return;
-  choose(options()[0]);
+  choose(text.value.trim() ? options()[0] : null); // Enter alone is to be no answer
   if (enter) take(chosen());
+});
+
+// Say that the classes did not come, and ask again for as long as somebody waits for them.
+function failed(why) {
+  if (list.textContent !== why) {
+    const line = document.createElement("p");
+    line.className = "hint fault";
+    line.setAttribute("role", "alert");
+    line.textContent = why;
+    list.replaceChildren(line);
+    choose(null);
+  }
+  clearTimeout(timer);
+  timer = setTimeout(() => dialog.open && text.dispatchEvent(new CustomEvent("open")), RETRY);
+}
+
+document.addEventListener("htmx:error", ({ target }) => {
+  if (target === text) failed("No connection to the server. The classes are asked for again.");
+});
+
+document.addEventListener("htmx:response:error", ({ target, detail }) => {
+  if (target === text) failed(`The server has no classes: ${brief(detail.ctx.text)}.`);
 });
 
 list.addEventListener("click", ({ target }) => take(target.closest("[role=option]")));

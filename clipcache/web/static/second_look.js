@@ -2,9 +2,7 @@
 
 import { onKey } from "./keys.js";
 import { askForClass } from "./search.js";
-import { say } from "./standing.js";
-
-const banner = document.getElementById("banner");
+import { hush, say, tell } from "./standing.js";
 
 document.getElementById("main").addEventListener("click", async ({ target }) => {
   const item = target.closest("[data-do=other]")?.closest(".item");
@@ -13,6 +11,7 @@ document.getElementById("main").addEventListener("click", async ({ target }) => 
   if (!found) return;
   const values = found.label === undefined ? { name: found.name } : { label: found.label };
   htmx.ajax("POST", item.dataset.post, {
+    source: item, // where htmx says whether it was saved
     target: item,
     swap: "outerHTML",
     values: { person: document.body.dataset.person, row: item.dataset.row, ...values },
@@ -22,7 +21,7 @@ document.getElementById("main").addEventListener("click", async ({ target }) => 
 document.addEventListener("htmx:after:swap", () => {
   const kept = document.querySelector(".kept:not([data-said])");
   if (!kept) return;
-  banner.hidden = true;
+  hush("second look");
   kept.dataset.said = "";
   say(kept.textContent);
   kept.focus();
@@ -32,9 +31,7 @@ document.addEventListener("htmx:after:swap", () => {
 function failed(why) {
   const text = `That was not saved: ${why}.`;
   say(text);
-  document.getElementById("banner-text").textContent = text;
-  document.getElementById("banner-again").hidden = true; // the button of the image tries again
-  banner.hidden = false;
+  tell(text, "second look"); // without "Try now": the button of the image tries again
 }
 
 document.addEventListener("htmx:error", ({ target }) => {

@@ -11,6 +11,29 @@ const drop = document.getElementById("banner-drop");
 const live = document.getElementById("say");
 let lost = false;
 
+// Show a banner with what is wrong; `about` tells whose it is, so that nobody else takes it away.
+export function tell(text, about, { retry = false, refused = false } = {}) {
+  if (bannerText.textContent !== text) bannerText.textContent = text;
+  banner.dataset.about = about;
+  banner.hidden = false;
+  again.hidden = !retry;
+  drop.hidden = !refused;
+}
+
+// Take away the banner where it is about this.
+export function hush(about) {
+  if (banner.dataset.about !== about) return;
+  banner.hidden = true;
+  bannerText.textContent = "";
+}
+
+// Say that a page looks for images in vain, or no longer does; answers that wait come first.
+export function away(reason) {
+  if (lost) return;
+  if (reason) tell(`${reason} This page goes on by itself when that is over.`, "away");
+  else hush("away");
+}
+
 // Have a screen reader say something.
 export function say(text) {
   live.textContent = text;
@@ -29,22 +52,27 @@ function show() {
 
 outbox.addEventListener("change", show);
 
-outbox.addEventListener("lost", ({ detail }) => {
+function tellLost(reason, refused) {
   const size = outbox.size;
   const kept = size === 1 ? "1 answer is kept in this browser" : `${size} answers are kept in this browser`;
-  const text = `${detail.reason} ${kept} and sent again until the server has all.`;
-  if (bannerText.textContent !== text) bannerText.textContent = text;
-  banner.hidden = false;
-  again.hidden = false;
-  drop.hidden = !detail.refused;
+  tell(`${reason} ${kept} and sent again until the server has all.`, "lost", { retry: true, refused });
+}
+
+outbox.addEventListener("lost", ({ detail }) => {
+  tellLost(detail.reason, detail.refused);
   lost = true;
   show();
 });
 
+outbox.addEventListener("undone", ({ detail }) => {
+  if (!detail.reason) hush("undo");
+  else if (lost) tellLost(detail.reason, !drop.hidden);
+  else tell(detail.reason, "undo");
+});
+
 outbox.addEventListener("back", () => {
   lost = false;
-  banner.hidden = true;
-  bannerText.textContent = "";
+  hush("lost");
   say("The server is back: answers are saved again.");
   document.querySelectorAll(".picture.broken img").forEach((image) => {
     image.src = image.src; // it may only have been the network
@@ -52,6 +80,7 @@ outbox.addEventListener("back", () => {
 });
 
 outbox.addEventListener("saved", () => {
+  hush("undo");
   document.body.dispatchEvent(new CustomEvent("saved")); // the panel asks anew
 });
 
