@@ -35,7 +35,7 @@ TRIES = 3
 def copy_of(url: str, *, anew: bool = False) -> Path | None:
     """Return the folder with an up-to-date copy of a cache in a bucket; None where there is none.
 
-    With `anew` nothing that is there is trusted.
+    With `anew` everything is fetched, whatever is there.
 
     Raises SourceError where the bucket cannot be read, CacheError where the disk is full.
     """
@@ -49,21 +49,21 @@ def copy_of(url: str, *, anew: bool = False) -> Path | None:
         with in_room(folder):
             folder.mkdir(parents=True, exist_ok=True)
             with FileLock(folder / ".lock"):
-                if anew:
-                    (folder / TAGS).unlink(missing_ok=True)
                 objects = Objects(url)
-                for _ in range(TRIES):
-                    if not _update(folder, objects):
+                for turn in range(TRIES):
+                    if not _update(folder, objects, anew=anew and not turn):
                         break
     except CacheError as error:
         raise CacheError(f"{error}; XDG_CACHE_HOME moves copies to another disk") from error
     return folder
 
 
-def _update(folder: Path, objects: Objects) -> bool:
+def _update(folder: Path, objects: Objects, *, anew: bool) -> bool:
     """Fetch what is new, delete what is gone; return whether there was anything."""
     tags = folder / TAGS
     have: dict[str, str] = json.loads(tags.read_bytes()) if tags.exists() else {}
+    if anew:  # whatever lies there, and nothing of it as it should be
+        have = dict.fromkeys(_keys(folder), "")
     want: dict[str, str] = {}
     kept: dict[str, str] = {}
     for found in objects.list():
@@ -86,6 +86,12 @@ def _update(folder: Path, objects: Objects) -> bool:
             kept |= {key: want[key] for key, found in zip(part, there, strict=True) if found}
             write_file(tags, json.dumps(kept).encode())
     return True
+
+
+def _keys(folder: Path) -> list[str]:
+    """Return what a copy holds, whether its tags know of it or not."""
+    files = (path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+    return [key for key in files if not key.startswith(".")]
 
 
 def _size(path: Path) -> int:

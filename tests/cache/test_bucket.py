@@ -148,6 +148,10 @@ def test_what_is_opened_anew_is_the_bucket_and_not_the_copy(bucket: Objects, pho
     assert file.read_bytes() == whole
     bucket.put("images/embedding/c/1/0", bytes(len(whole)))
     assert len(list(EmbeddingCache.open(URL, anew=True).damage())) == 1
+    bucket.put("images/embedding/c/1/0", whole)
+    assert not list(EmbeddingCache.open(URL).damage())
+    bucket.delete("images/embedding/c/1/0")
+    assert len(list(EmbeddingCache.open(URL, anew=True).damage())) == 1, "its copy is still there"
 
 
 def test_objects_that_stand_for_folders_are_passed_over(bucket: Objects, photos: Path) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from clipcache.cache import EmbeddingCache
+from clipcache.cache.layout import chunk_file
 from clipcache.objects import Objects
 from clipcache.run import Run
 from tests.buckets import make_bucket, s3_server
@@ -83,6 +84,24 @@ def test_a_copy_may_be_deleted_at_any_time(cli: Cli, tmp_path: Path) -> None:
     before = copied()
     shutil.rmtree(tmp_path / "xdg")
     assert copied() == before
+
+
+def test_verify_looks_at_the_bucket_and_mends_the_copy(
+    cli: Cli, bucket: Objects, tmp_path: Path
+) -> None:
+    photos = folder(tmp_path / "photos", {"coat": 9, "hat": 7})
+    assert cli("embed", photos, URL, *SMALL).code == 0
+    file = EmbeddingCache.open(URL).folder / chunk_file(1)
+    whole = file.read_bytes()
+    file.write_bytes(bytes(len(whole)))
+    assert cli("search", URL, "a hat").code == 1, "the copy is damaged"
+    assert cli("verify", URL).out == "2 of 2 chunks are finished, 0 damaged\n"
+    assert file.read_bytes() == whole
+    assert cli("search", URL, "a hat").code == 0
+    bucket.delete(chunk_file(1))
+    damaged = cli("verify", URL)
+    assert damaged.code == 1
+    assert damaged.out.endswith("2 of 2 chunks are finished, 1 damaged\n")
 
 
 def test_what_is_wrong_with_a_bucket_is_told_in_one_line(cli: Cli, tmp_path: Path) -> None:
