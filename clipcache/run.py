@@ -141,10 +141,8 @@ class Run:
 
         Behind them those that somebody found, where more people are to look at each image.
         """
-        ballots = self.ballots
-        asked = np.concatenate([*self.batches, NO_ROWS])
-        found = np.array(sorted(ballots.rows() - set(asked.tolist())), dtype=np.int64)
-        rows = np.concatenate([asked, found])
+        ballots, batches = self.ballots, self.batches
+        rows = np.concatenate([*batches, _volunteered(ballots, batches)])
         still = [ballots.standing(row) == OPEN for row in rows.tolist()]
         return rows[np.array(still, dtype=np.bool_)]
 
@@ -204,15 +202,14 @@ class Run:
         self, batches: list[RowIds], rounds: list[Round], ballots: Ballots, classes: int
     ) -> History:
         """Return what was known when these batches had been asked for and these rounds closed."""
-        asked = set(np.concatenate(batches).tolist())
-        others = sorted(ballots.rows() - asked)
+        others = _volunteered(ballots, batches)
         return History(
             batches=batches,
             answers=[self._standing(ballots, batch.tolist()) for batch in batches],
             rounds=rounds,
             head=load_head(self.head_path(rounds[-1].round)) if rounds else None,
-            others=np.array(others, dtype=np.int64),
-            other_answers=self._standing(ballots, others),
+            others=others,
+            other_answers=self._standing(ballots, others.tolist()),
             classes=classes,
             seen=ballots.seen,
         )
@@ -316,7 +313,7 @@ class Run:
         newest = max(len(self.batches) - 1, 0)
         lowest = WITHDRAWN if self.config.people else 0
         for row, label in zip(rows.tolist(), labels.tolist(), strict=True):
-            if row not in self._round_of and not self._volunteered(row, source):
+            if row not in self._round_of and not self._may_volunteer(row, source):
                 raise RunError(f"row {row} was never proposed in {self.folder}")
             if not lowest <= label < count:
                 raise RunError(f"label {label} for row {row}, but there are {count} classes")
@@ -329,7 +326,7 @@ class Run:
             places=places,
         )
 
-    def _volunteered(self, row: int, source: str) -> bool:
+    def _may_volunteer(self, row: int, source: str) -> bool:
         """Whether somebody may say something about a row that was not asked for."""
         if not self.config.people:
             return False
@@ -338,6 +335,12 @@ class Run:
     def head_path(self, number: int) -> Path:
         """Return where the head of a closed round is kept."""
         return self.folder / "heads" / f"{number:03d}.safetensors"
+
+
+def _volunteered(ballots: Ballots, batches: list[RowIds]) -> RowIds:
+    """Return the rows, sorted, that people spoke of though they were not asked for."""
+    asked = set(np.concatenate([*batches, NO_ROWS]).tolist())
+    return np.array(sorted(ballots.rows() - asked), dtype=np.int64)
 
 
 def _holds(rows: RowIds, row: int) -> bool:

@@ -244,12 +244,10 @@ class Desk:
 
     def _counts(self) -> list[ClassCount]:
         """Return how many labels teach of each class, the fewest first."""
-        said = (row for row in self._standing if row not in self._measured)
+        said = self._standing.keys() - self._measured
         found = Counter(self._known)
-        for row in said:
-            found[self._standing[row]] += 1
-            if row in self._given:
-                found[self._given[row]] -= 1
+        found.update(self._standing[row] for row in said)
+        found.subtract(self._given[row] for row in said if row in self._given)
         every = [ClassCount(label, name, found[label]) for label, name in enumerate(self.names)]
         return sorted(every, key=lambda c: (c.images, c.label))
 
@@ -280,8 +278,9 @@ class Desk:
             self._queue.pop(row, None)
             return
         self._standing.pop(row, None)
-        wanted = row in self._asked or self._votes(row)  # also what somebody found
-        if wanted and row not in self._queue:
+        if row not in self._asked and not self._votes(row):  # what somebody found, and nobody says
+            self._queue.pop(row, None)
+        elif row not in self._queue:
             self._queue = {row: None} | self._queue
 
     def _wants(self, row: int, annotator: str) -> bool:

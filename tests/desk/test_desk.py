@@ -326,6 +326,10 @@ def test_an_image_that_was_found_is_shown_to_others_too(sit: Sit) -> None:
     assert desk.run.ballots.labels() == {found: TRUTH[found]}
     assert desk.undo("bob") == [found]
     assert rows_in(desk, "bob")[0] == found
+    assert desk.undo("ann") == [found]
+    waiting = desk.status().waiting
+    assert waiting == len(desk.run.open_rows()), "whoever took it back has it, nobody else"
+    assert found not in rows_in(desk, "cleo", 12)
 
 
 def test_a_label_of_the_cache_can_be_decided_about(sit: Sit) -> None:
