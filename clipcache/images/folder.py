@@ -11,6 +11,8 @@ from clipcache.images.roots import Place, Root, root_of
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 """Files that end otherwise are passed over, whatever is in them; case does not matter."""
+SHARDS = (".tar", ".parquet")
+"""Files that hold images themselves, which would be missed."""
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,19 @@ class Folder:
     def __iter__(self) -> Iterator[Item]:
         """Yield every image; in a folder of this machine first its files, then its subfolders.
 
-        Raises SourceError where the root is not a folder that can be listed, holds no image, or
-        has a folder that is not a split where one is expected.
+        Raises SourceError where the root is not a folder that can be listed, holds no image, holds
+        shards too, or has a folder that is not a split where one is expected.
         """
-        found = False
-        for key in self._files.walk(EXTENSIONS):
-            found = True
-            yield self._item(key)
-        if not found:
+        image = shard = ""
+        for key in self._files.walk((*EXTENSIONS, *SHARDS)):
+            if key.lower().endswith(SHARDS):
+                shard = shard or key
+            else:
+                image = image or key
+                yield self._item(key)
+            if image and shard:
+                raise mixed(self.root, image, shard)
+        if not image:
             raise SourceError(
                 f"no image in {self.root}: expected files ending in {', '.join(EXTENSIONS)}; "
                 "check the path"
@@ -68,3 +75,11 @@ class Folder:
         if self.split_folders and above:
             split = split_of_folder(above.pop(0), str(self.root))
         return Item(key, above[0] if above else None, split)
+
+
+def mixed(folder: Place, *found: str) -> SourceError:
+    """Return the error for a folder in which these files are of different kinds."""
+    return SourceError(
+        f"{folder} holds {' and '.join(found)}: give a folder of one kind of them, or move the "
+        "others away"
+    )

@@ -10,7 +10,7 @@ from pathlib import Path
 from clipcache.errors import SourceError
 from clipcache.images.addresses import Addresses
 from clipcache.images.base import Source
-from clipcache.images.folder import EXTENSIONS, Folder
+from clipcache.images.folder import EXTENSIONS, SHARDS, Folder, mixed
 from clipcache.images.names import read_names
 from clipcache.images.narrow import Narrow
 from clipcache.images.parquet import ParquetImages
@@ -23,7 +23,8 @@ from clipcache.images.web import is_address
 TABLES = (".csv", ".tsv")
 PACKED = (".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zst", ".tzst", ".zip", ".7z", ".rar")
 """Endings of files whose images cannot be read one by one."""
-LIST, TAR, PARQUET = ".txt", ".tar", ".parquet"
+LIST = ".txt"
+TAR, PARQUET = SHARDS
 FILES = (*TABLES, LIST, TAR, PARQUET, *PACKED)
 """Endings by which the name of something in a bucket is that of a file."""
 SHARDED = {TAR: "tars", PARQUET: "Parquet files"}
@@ -60,8 +61,6 @@ def open_source(named: Place, options: SourceOptions) -> Source:
         )
     names = read_names(options.labels) if options.labels else None
     source = find_source(named, options, names)
-    if isinstance(source, Folder):
-        _refuse_shards(source.root)
     if options.exclude_label or options.top_classes or names:
         source = Narrow(source, frozenset(options.exclude_label), options.top_classes, names)
     if kind == "random":
@@ -125,26 +124,8 @@ def _held(folder: Place) -> str:
         found[ending] = found[ending] or key
     held = [ending for ending, key in found.items() if key]
     if len(held) > 1:
-        raise _mixed(folder, *found.values())
+        raise mixed(folder, *found.values())
     return held[0] if held else ""
-
-
-def _refuse_shards(folder: Place) -> None:
-    """Raise SourceError for a folder of images that holds shards too, whose images would be missed.
-
-    Not in `find_source`: a whole listing would be too much for who wants to see a few images.
-    """
-    shard = next(root_of(folder).walk(tuple(SHARDED)), None)
-    image = next(root_of(folder).walk(EXTENSIONS), None)
-    if shard and image:
-        raise _mixed(folder, image, shard)
-
-
-def _mixed(folder: Place, *found: str) -> SourceError:
-    return SourceError(
-        f"{folder} holds {' and '.join(found)}: give a folder of one kind of them, or move the "
-        "others away"
-    )
 
 
 def _refuse_options(place: Place, ending: str, options: SourceOptions) -> None:
