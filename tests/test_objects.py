@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any
 
+import httpx
 import obstore
 import pytest
 from obstore.store import AzureStore, GCSStore, S3Store
@@ -178,6 +179,16 @@ def test_refusals(refusing: Server) -> None:
         "s3://bucket", lambda objects: objects.get("403-RequestTimeTooSkewed")
     )
     assert "S3 refused: " in said("s3://bucket", lambda objects: objects.get("400-Whatever"))
+
+
+def test_a_name_that_cannot_be_used_is_told(s3: str) -> None:
+    """Others put there what obstore takes for no path."""
+    make_bucket(s3, "odd")
+    assert httpx.put(f"{s3}/odd/a//b.jpg", content=b"x", trust_env=False).status_code == 200
+    text = said("s3://odd", lambda objects: list(objects.list()))
+    assert "an object there has a name that cannot be used" in text
+    assert "a//b.jpg" in text
+    assert "rename or delete it" in text
 
 
 def test_a_cloud_that_is_down_is_asked_a_few_times(refusing: Server) -> None:

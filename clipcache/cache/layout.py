@@ -14,6 +14,7 @@ CACHE/                        Zarr v3 group; attributes: format, identity, chunk
   manifest/result   (m, 40)   one seal a chunk over embedding, digest, stamp, state, reason
   text/vectors      (c, d)    float32 unit rows; attributes of text/: names, templates, logit_scale,
                               sha256 of these and of the vectors
+  taught.json                 where the encoder was fine-tuned: the rows that it was trained on
 ```
 
 Zarr answers zeros for a chunk that is not there, so completeness is never read from the values: a

@@ -136,17 +136,15 @@ def finetune(
     with clock("embed"):
         if cache:
             embedded = embed_again(run.cache, relisted, encoder, cache, options, progress)
-            taught = rows_taught(run.cache)
-            if encoder.identity != run.cache.identity:  # held-back labels may undo all training
-                taught = np.union1d(taught, lesson.rows)
-            remember(cache, taught)
+            same = encoder.identity == run.cache.identity  # held-back labels may undo all training
+            taught = lesson.rows[:0] if same else lesson.rows
+            remember(cache, np.union1d(rows_taught(run.cache), taught))
             data = embedded_data(run, cache)
             fine = np.isin(rows, np.union1d(data.pool, data.test))
-            rows, labels = rows[fine], labels[fine]
-            test = data.features[rows].astype(np.float32)
+            test = data.features[rows[fine]].astype(np.float32)
         else:
             fine, test = _encode(relisted.only(rows), encoder, options)
-            rows, labels = rows[fine], labels[fine]
+        rows, labels = rows[fine], labels[fine]
     with clock("fit"):
         before = _accuracy(lesson.fit(), run.data.features[rows].astype(np.float32), labels)
         own = _accuracy(tuned.head, test, labels)
@@ -172,7 +170,7 @@ def check_new(cache: Place) -> None:
 
     Also where that is a new cache that was cut off, since nobody knows the weights before training.
     """
-    if storage_of(cache).begun() or (isinstance(cache, Path) and cache.exists()):
+    if cache.exists() if isinstance(cache, Path) else storage_of(cache).begun():
         raise RunError(
             f"{cache} is there already, and the vectors of a newly trained encoder need a cache of "
             "their own; name another --cache"

@@ -110,9 +110,7 @@ def predict(
         answered=tally.answered,
         unsure=tally.images - tally.answered - tally.failed,
         failed=tally.failed,
-        expected_accuracy=min(tally.sure / tally.answered, 1.0)
-        if tally.answered and calibrated
-        else None,
+        expected_accuracy=tally.expected_accuracy if calibrated else None,
         learned_from=classifier.labels,
         calibration=classifier.calibration,
     )
@@ -175,6 +173,11 @@ class _Tally:
         self.images = self.answered = self.failed = 0
         self.sure = 0.0
         self._progress = progress
+
+    @property
+    def expected_accuracy(self) -> float | None:
+        """The mean probability of the answers, None without any."""
+        return min(self.sure / self.answered, 1.0) if self.answered else None
 
     def add(self, batch: list[Prediction]) -> list[Prediction]:
         """Count some, and return them."""

@@ -97,6 +97,19 @@ def test_a_store_may_be_opened_for_reading_only(bucket: Objects, photos: Path) -
         group.attrs["note"] = "mine"
 
 
+def test_what_is_large_is_put_in_one_request_too(bucket: Objects) -> None:
+    """A kill would leave some parts of several, which nobody sees and somebody pays for."""
+    large = np.random.default_rng(0).bytes(6 << 20)
+    bucket.put("own", large)
+    group = zarr.create_group(Bucket(URL).zarr())
+    rows = np.frombuffer(large, np.uint8)
+    group.create_array("x", data=rows, chunks=rows.shape, compressors=None)
+    put = {found.key: found for found in bucket.list()}
+    for key in ("own", "x/c/0"):
+        assert put[key].size == 6 << 20
+        assert "-" not in put[key].tag, "S3 counts parts there"
+
+
 def test_processes_and_shares_write_to_it(bucket: Objects, photos: Path, tmp_path: Path) -> None:
     run(photos, tmp_path / "w")
     run(photos, URL, engine=Processes(tiny, 2))
