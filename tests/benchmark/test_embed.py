@@ -1,12 +1,15 @@
 """The embedding benchmark: everybody does the same job, and figures are what their names say."""
 
 from dataclasses import replace
+from multiprocessing import active_children
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 
 from clipcache.benchmark import embed as bench
+from clipcache.benchmark import plain_loop as plain
 from clipcache.benchmark.decoding import compare_decoding
 from clipcache.benchmark.embed_parts import (
     Job,
@@ -70,6 +73,18 @@ def test_the_plain_loop_makes_the_vectors_of_the_cache(job: Job, tmp_path: Path)
         assert run(plain_loop, job, 64).images == COUNT
     assert theirs.dtype == np.float32
     np.testing.assert_allclose(theirs, ours, atol=1e-3)  # stored as float16
+
+
+def children_when_the_clock_starts(job: Job) -> list[int]:
+    seen: list[int] = []
+    with patch.object(plain, "forget_peak", lambda: seen.append(len(active_children()))):
+        plain.plain_loop(job, 4)
+    return seen
+
+
+def test_the_plain_loop_has_its_processes_when_the_clock_starts(job: Job) -> None:
+    with OwnProcess() as run:
+        assert run(children_when_the_clock_starts, job) == [job.workers]
 
 
 def test_the_plain_loop_is_in_float32_whatever_we_are_in(job: Job) -> None:
