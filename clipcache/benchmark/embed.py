@@ -124,18 +124,10 @@ def bench_embed(asked: EmbedBench, say: Say = lambda line: None) -> EmbedReport:
         alone = ours(embed_parts.encoding, few, 2 * lanes)
         count = asked.images or _choose(ours, few, alone.rate, lanes, on_gpu=on_gpu)
         job = _job(asked, lay_out(place / "images", files, count), count)
-        others: dict[str, tuple[int, Task]] = {
-            name: (size, partial(plain, plain_loop, job, size))
-            for name, size in zip(PLAIN, BATCHES, strict=True)
-        }
-        if is_installed():
-            theirs = stack.enter_context(OwnProcess())
-            others[THEIRS] = BATCH, partial(theirs, clip_inference, job, place / "theirs")
-        fair, too_few = _fair(others, job, count)
-        laps, absent = take_turns(_our_tasks(ours, job, count, place) | fair, say)
-        absent |= too_few
-        if THEIRS not in others:
-            absent[CLIP_RETRIEVAL] = "not installed (pip install clip-retrieval)"
+        theirs = stack.enter_context(OwnProcess()) if is_installed() else None
+        others, left_out = _their_tasks(plain, theirs, job, count, place)
+        laps, absent = take_turns(_our_tasks(ours, job, count, place) | others, say)
+        absent |= left_out
         peaks = [alone.peak_mb, *(lap.peak_mb for lap in laps[END_TO_END])]
         say("decoding both ways")
         decoding = None
@@ -247,19 +239,6 @@ def _choose(ours: OwnProcess, few: Job, encoding: float, lanes: int, *, on_gpu: 
     return count
 
 
-def _fair(
-    others: dict[str, tuple[int, Task]], job: Job, count: int
-) -> tuple[dict[str, Task], dict[str, str]]:
-    """Return what others do in batches of a size, and for whom there are too few images."""
-    tasks, absent = {}, {}
-    for name, (size, task) in others.items():
-        if count >= _fewest(job, size):
-            tasks[name] = task
-        else:
-            absent[name] = f"{count:,} images are too few; give --images {_fewest(job, size)}"
-    return tasks, absent
-
-
 def _fewest(job: Job, size: int) -> int:
     """Return how many images in batches of a size keep decoding and encoding busy together."""
     return BATCHES_EACH * job.workers * size
@@ -283,6 +262,27 @@ def _our_tasks(ours: OwnProcess, job: Job, count: int, place: Path) -> dict[str,
         WRITING: lambda: ours(embed_parts.writing, job, full, anew(WRITING)),
         PROCESSES: lambda: ours(embed_parts.end_to_end, job, anew(PROCESSES), "processes"),
     }
+
+
+def _their_tasks(
+    plain: OwnProcess, theirs: OwnProcess | None, job: Job, count: int, place: Path
+) -> tuple[dict[str, Task], dict[str, str]]:
+    """Return what others do, and why somebody is left out, as where there are too few images."""
+    batches = dict(zip(PLAIN, BATCHES, strict=True))
+    tasks: dict[str, Task] = {
+        name: partial(plain, plain_loop, job, size) for name, size in batches.items()
+    }
+    left_out = {}
+    if theirs:
+        batches[THEIRS] = BATCH
+        tasks[THEIRS] = partial(theirs, clip_inference, job, place / "theirs")
+    else:
+        left_out[CLIP_RETRIEVAL] = "not installed (pip install clip-retrieval)"
+    for name, size in batches.items():
+        if count < _fewest(job, size):
+            left_out[name] = f"{count:,} images are too few; give --images {_fewest(job, size)}"
+            del tasks[name]
+    return tasks, left_out
 
 
 def _cache(place: Path, name: str) -> Path:

@@ -1,9 +1,7 @@
 // Looks for images while a page waits for them; where nobody answers, the banner says so.
 
-import { brief, STRANGER } from "./outbox.js";
+import { brief, NOBODY, PATIENCE, STRANGER } from "./outbox.js";
 import { away } from "./standing.js";
-
-const PATIENCE = 15000; // milliseconds until a try counts as failed
 
 let misses = 0; // tries in a row that failed: the first may be a server that is started again
 
@@ -22,6 +20,6 @@ async function get(path) {
     if (response.ok) return { html };
     return { reason: response.status === 401 ? STRANGER : `The server has no images now: ${brief(html)}.` };
   } catch {
-    return { reason: "No connection to the server." };
+    return { reason: NOBODY };
   }
 }

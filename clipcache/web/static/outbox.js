@@ -2,8 +2,9 @@
 // lost network nor a server that is started again costs one.
 
 const WAITS = [500, 1000, 2000, 4000, 8000]; // milliseconds before the next try
-const PATIENCE = 15000; // milliseconds until a try counts as failed
+export const PATIENCE = 15000; // milliseconds until a try counts as failed
 
+export const NOBODY = "No connection to the server.";
 export const STRANGER = "The server no longer knows this browser: open the address that it printed.";
 
 const { run, person } = document.body.dataset;
@@ -180,7 +181,7 @@ async function post({ path, fields }) {
     const refused = response.status !== 503;
     return { reason: `The server could not keep the answer: ${brief(html)}`, refused };
   } catch {
-    return { reason: "No connection to the server." };
+    return { reason: NOBODY };
   }
 }
 

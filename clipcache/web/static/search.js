@@ -1,6 +1,6 @@
 // The box in which a class is looked up by typing, or made where there is none.
 
-import { brief } from "./outbox.js";
+import { brief, NOBODY } from "./outbox.js";
 
 const dialog = document.getElementById("search");
 const text = document.getElementById("search-text");
@@ -97,7 +97,7 @@ function failed(why) {
 }
 
 document.addEventListener("htmx:error", ({ target }) => {
-  if (target === text) failed("No connection to the server. The classes are asked for again.");
+  if (target === text) failed(`${NOBODY} The classes are asked for again.`);
 });
 
 document.addEventListener("htmx:response:error", ({ target, detail }) => {
