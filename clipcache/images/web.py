@@ -74,9 +74,9 @@ class Web:
 
     def _fetch(self, address: str) -> bytes:
         """Try once; _Again where it may go better soon."""
-        end = time.monotonic() + self.longest
         with _told():
-            request = self._client.build_request("GET", address)
+            request = self._client.build_request("GET", address)  # the first makes the client too
+            end = time.monotonic() + self.longest
             for _ in range(1 + REDIRECTS):
                 # Of a redirect only the headers are read: its body may have no end.
                 with closing(self._client.send(request, stream=True)) as response:

@@ -3,7 +3,6 @@ import io
 import random
 import struct
 import threading
-import time
 import tracemalloc
 import warnings
 import zlib
@@ -295,16 +294,13 @@ def refusal(data: bytes) -> str:
 def test_a_huge_png_is_refused_by_its_header() -> None:
     data = png(30_000, 30_000, 8, 2, bytes(1000))
     tracemalloc.start()
-    started = time.perf_counter()
     reason = refusal(data)
-    seconds = time.perf_counter() - started
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
     assert "30000 x 30000" in reason
     assert "900,000,000" in reason
     assert "100,000,000" in reason
-    assert seconds < 1
-    assert peak < 5_000_000
+    assert peak < 5_000_000, "nothing was decoded"
 
 
 @pytest.mark.parametrize(("size", "good"), [((1, 200), True), ((1, 201), False), ((401, 2), False)])

@@ -35,14 +35,18 @@ async def connect(server: Server, *, ask: bool) -> int:
     """Open a connection and return the status that it is told, 0 where it is hung up on."""
     try:
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    except OSError:
+        return 0
+    try:
         if ask:
             request = f"GET /deck HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n"
             writer.write(request.encode())
         line = await asyncio.wait_for(reader.readline(), 10 * PATIENCE)
-        writer.close()
         return int(line.split()[1]) if line else 0
-    except OSError:
+    except ConnectionError:
         return 0
+    finally:
+        writer.close()
 
 
 async def insist(ask: Callable[[], Awaitable[httpx.Response]]) -> httpx.Response:
