@@ -60,10 +60,12 @@ class Processes:
         ours, theirs = _context().Pipe()
         threads = max(1, available_threads() // self.count)
         task = replace(task, threads=max(1, -(-task.threads // self.count)))
-        mask = os.environ.get("CUDA_VISIBLE_DEVICES", "")
-        gpu = _mask_of(place % self.gpus, mask) if self.gpus else None
+        environment = dict(os.environ)
+        if self.gpus:
+            mask = environment.get("CUDA_VISIBLE_DEVICES", "")
+            environment["CUDA_VISIBLE_DEVICES"] = _mask_of(place % self.gpus, mask)
         process = _context().Process(
-            target=_work, args=(theirs, task, self.make_encoder, threads, gpu), daemon=True
+            target=_work, args=(theirs, task, self.make_encoder, threads, environment), daemon=True
         )
         process.start()
         theirs.close()  # so that the pipe ends with the process
@@ -174,12 +176,17 @@ def _mask_of(gpu: int, mask: str) -> str:
 
 
 def _work(
-    pipe: Connection, task: Task, make_encoder: MakeEncoder, threads: int, gpu: str | None
+    pipe: Connection,
+    task: Task,
+    make_encoder: MakeEncoder,
+    threads: int,
+    environment: dict[str, str],
 ) -> None:
     """Be a worker until there is nothing left to do, or nobody who listens."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it reaches everybody; one of us ends the rest
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    # What it is a copy of may be older than the credentials of a cloud, say.
+    os.environ.clear()
+    os.environ.update(environment)
     try:
         try:
             encoder = make_encoder()
