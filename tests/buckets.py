@@ -41,7 +41,8 @@ def s3_server(patch: pytest.MonkeyPatch) -> Iterator[str]:
             patch.delenv(name, raising=False)
         for name, value in {**SETTINGS, "AWS_ENDPOINT_URL": address}.items():
             patch.setenv(name, value)
-        httpx.post(f"{address}/moto-api/reset", trust_env=False)  # servers share their buckets
+        # Servers share their buckets.
+        httpx.post(f"{address}/moto-api/reset", trust_env=False, timeout=60)
         yield address
     finally:
         server.stop()
@@ -49,7 +50,7 @@ def s3_server(patch: pytest.MonkeyPatch) -> Iterator[str]:
 
 def make_bucket(address: str, name: str) -> None:
     """Make a bucket, which obstore cannot: a PUT without a body or a signature will do here."""
-    assert httpx.put(f"{address}/{name}", trust_env=False).status_code == 200
+    assert httpx.put(f"{address}/{name}", trust_env=False, timeout=60).status_code == 200
 
 
 def upload(root: Path, url: str) -> str:

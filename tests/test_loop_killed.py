@@ -1,11 +1,9 @@
 """A run that was killed, anywhere, goes on to the very result of one that was left alone."""
 
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -16,9 +14,11 @@ import pytest
 
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.dataset import Dataset
+from clipcache.labels import LabelStore
 from clipcache.loop import replay
 from clipcache.run import Run
 from clipcache.run_config import RunConfig
+from tests.standstill import killed_before
 
 CONFIG = RunConfig(
     strategy="random",  # the one that would show a generator that is not seeded by round
@@ -126,26 +126,25 @@ def test_killed_again_and_again(tmp_path: Path, cache: EmbeddingCache) -> None:
     assert contents(tmp_path / "run") == contents(tmp_path / "whole")
 
 
-def test_sigkill(tmp_path: Path, finished_cache: EmbeddingCache) -> None:
+def test_sigkill(
+    tmp_path: Path, finished_cache: EmbeddingCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = RunConfig(batch=2, rounds=15, init="stratified:1")
     whole = Run.begin(tmp_path / "whole", config, finished_cache)
     replay(whole)
     whole.store.close()
     folder = tmp_path / "run"
-    command = [sys.executable, "-m", "clipcache.cli.main", "loop", str(finished_cache.path)]
-    command += [str(folder), "--batch=2", "--rounds=15", "--init=stratified:1"]
+    command = ["loop", str(finished_cache.path), str(folder)]
+    command += ["--batch=2", "--rounds=15", "--init=stratified:1"]
     assert asdict(config) == asdict(RunConfig()) | {"batch": 2, "rounds": 15, "init": config.init}
-    environment = os.environ | {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    environment = {"OPENBLAS_NUM_THREADS": "1", "MPLBACKEND": "agg"}
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
 
-    for round in (2, 8):
-        process = subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL)
-        head = folder / "heads" / f"{round:03d}.safetensors"
-        deadline = time.monotonic() + 60
-        while not head.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.001)
-        assert process.poll() is None, "it was over before it could be killed"
-        process.send_signal(signal.SIGKILL)
-        assert process.wait() == -signal.SIGKILL
+    for batches, heads in ((4, 3), (6, 8)):  # the second time it goes on with the fourth
+        assert killed_before(LabelStore, "add_batch", batches, command) == -signal.SIGKILL
+        assert len(list((folder / "heads").iterdir())) == heads
     assert contents(folder) != contents(tmp_path / "whole")
-    subprocess.run(command, env=environment, check=True, stdout=subprocess.DEVNULL, timeout=120)
+    program = [sys.executable, "-m", "clipcache.cli.main", *command]
+    subprocess.run(program, check=True, stdout=subprocess.DEVNULL, timeout=120)
     assert contents(folder) == contents(tmp_path / "whole")

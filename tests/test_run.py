@@ -141,8 +141,7 @@ def test_rounds_hold_what_the_saved_heads_say(run: Run) -> None:
         assert closed.top1 == pytest.approx((order[:, 0] == truth).mean())
         assert closed.top5 == pytest.approx((order[:, :5] == truth[:, None]).any(axis=1).mean())
         assert 0 < closed.fit_seconds < 60
-    assert rounds[-1].select_seconds < 1e-3
-    assert rounds[-1].score_seconds == 0
+    assert rounds[-1].score_seconds == 0, "after the last round nothing is proposed"
 
 
 def test_a_strategy_sees_no_label_that_was_not_given(

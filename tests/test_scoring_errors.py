@@ -268,8 +268,8 @@ def test_after_a_failure_nobody_goes_on_and_no_thread_is_left() -> None:
             raise ZeroDivisionError
 
     pool = InChunks(np.ones((400, 3), dtype=np.float16), 4)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     with pytest.raises(ZeroDivisionError):
         scoring.score(pool, np.arange(400), Failing(), margin, threads=2)
-    assert threading.active_count() == before
+    assert set(threading.enumerate()) <= before
     assert Failing.calls < 20

@@ -204,7 +204,10 @@ from clipcache.images.folder import Folder
 from clipcache.images.split import RandomSplit
 from tests.real_encoder import tiny
 options = EmbedOptions(batch_size=5, workers=1, chunk_rows=8)
-tell = lambda done, failed, total: print(done, flush=True)
+def tell(done, failed, total):
+    print(done, flush=True)
+    if done >= 20:
+        sys.stdin.read()  # until it is killed
 embed(Folder(Path(sys.argv[1])), tiny(), sys.argv[2], options, tell)
 """
 
@@ -212,6 +215,7 @@ embed(Folder(Path(sys.argv[1])), tiny(), sys.argv[2], options, tell)
 def test_a_killed_run_goes_on_at_once(bucket: Objects, photos: Path, tmp_path: Path) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", KILLED, str(photos), URL],
+        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd=Path(__file__).parents[2],

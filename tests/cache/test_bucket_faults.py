@@ -85,7 +85,7 @@ HOP = ("connection", "transfer-encoding", "server", "date", "content-encoding")
 
 @contextmanager
 def relay(behind: str, fault: Fault) -> Iterator[str]:
-    client = httpx.Client(base_url=behind, trust_env=False)
+    client = httpx.Client(base_url=behind, trust_env=False, timeout=60)
     handler = type("Handler", (Relay,), {"behind": client, "fault": staticmethod(fault)})
     with client, ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         server.daemon_threads, server.block_on_close = True, False
@@ -254,13 +254,14 @@ def test_a_lock_is_ones_own_where_only_the_answer_was_lost(
 
 def test_nobody_waits_for_a_renewal_that_hangs(real: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(lease, "RENEWED", 0.05)
-    monkeypatch.setattr("clipcache.cache.bucket.TIMEOUT", "1s")
+    monkeypatch.setattr("clipcache.cache.bucket.TIMEOUT", "4s")
     taken, hangs, mended = threading.Event(), threading.Event(), threading.Event()
 
     def fault(method: str, path: str) -> str:
         if taken.is_set():
             hangs.set()
             mended.wait(60)
+            return "drop"
         return ""
 
     with relay(real, fault) as address:
