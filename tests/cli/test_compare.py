@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -254,8 +255,9 @@ def test_ctrl_c_says_how_to_go_on(finished_cache: EmbeddingCache, tmp_path: Path
         start_new_session=True,
     )
     trials = tmp_path / "out" / "trials"
-    while not any(trials.glob("*.json")):
+    while len(list(trials.glob("*.json"))) < 20:  # all processes are at work by then
         assert process.poll() is None
+        time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
