@@ -106,15 +106,16 @@ class Ahead:
     def _wanted(self) -> bool:
         """Whether to prepare a batch: few images are left, and there is something to learn.
 
-        Where somebody has nothing to look at, another batch comes even without news. When nothing
-        is left to choose, the last round waits until all that was asked is answered.
+        Where nothing is left for somebody, another batch comes even without news. When nothing is
+        left to choose, the last round waits until all that was asked is answered.
         """
         if self._over:
             return False
         if self._nothing_left:
             return not len(self._run.open_rows())
         news = self._run.ballots.seen > self._heard and self._informed()
-        return self._left() <= self._needed() and (news or self._starved())
+        left = self._left()
+        return left <= self._needed() and (news or (not left and self._starved()))
 
     def _informed(self) -> bool:
         """Whether half of the first images are answered: less would teach a round too little."""

@@ -12,6 +12,7 @@ from threadpoolctl import threadpool_limits
 
 from clipcache.arrays import RowIds
 from clipcache.desk import Desk
+from clipcache.desk.ahead import Ahead
 from clipcache.errors import RunError
 from clipcache.labels import EXCLUDED, LABEL_STUDIO, SKIPPED
 from clipcache.run import Run
@@ -222,6 +223,7 @@ def test_suggestions_come_from_names_first_and_then_from_the_newest_head(sit: Si
     assert all(s.name == desk.names[s.label] for s in card.suggestions)
     while not desk.run.store.rounds():
         answer(desk, "ann", rows_in(desk, "ann")[0])
+    desk.close()  # so that this head stays the newest
     head = desk.run.head()
     assert head is not None
     (row,) = rows_in(desk, "bob")
@@ -459,7 +461,7 @@ def test_a_round_that_fails_is_told_and_tried_again(
     wait_until(lambda: desk.status().problem == "no room on the disk")
     full[0] = False
     assert rows_in(desk, "ann")
-    assert desk.status().problem is None
+    wait_until(lambda: desk.status().problem is None)
 
 
 @pytest.mark.parametrize(
@@ -518,10 +520,17 @@ def test_corrections_are_no_disagreement(sit: Sit) -> None:
     assert desk.status().agreement is None
 
 
-def test_looking_without_answering_closes_no_rounds(sit: Sit) -> None:
+@pytest.mark.parametrize("needed", [1, 30])
+def test_looking_without_answering_closes_no_rounds(
+    sit: Sit, monkeypatch: pytest.MonkeyPatch, needed: int
+) -> None:
+    """Not where rounds take long either, so that many images are wanted ahead."""
+    monkeypatch.setattr(Ahead, "_needed", lambda self: needed)
     desk = sit()
-    for _ in range(8):
-        answer(desk, "ann", rows_in(desk, "ann")[0])
+    for row in rows_in(desk, "ann", 8):
+        answer(desk, "ann", row)
+    wait_until(lambda: bool(desk.run.store.rounds()))
+    time.sleep(0.5)  # ann has asked for nothing more, and holds nothing
     for _ in range(10):
         desk.grid("ann", 60)  # takes all that is left, and learns nothing new by that
         time.sleep(0.05)
