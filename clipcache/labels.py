@@ -111,8 +111,9 @@ class LabelStore:
             self._db.executescript(SCHEMA)
 
     def close(self) -> None:
-        """Release the file."""
-        self._db.close()
+        """Release the file, when no other thread is at it."""
+        with self._lock:
+            self._db.close()
 
     def record(
         self,
