@@ -30,7 +30,7 @@ def found(work: Path) -> dict[str, Any]:
         [sys.executable, "-m", "tests.engines.two_machines", str(work)],
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=540,
         check=False,
         cwd=Path(__file__).parents[2],
     )

@@ -27,6 +27,7 @@ from clipcache.errors import DeviceError, EncoderError, EngineError, ImageError
 from clipcache.images.base import Source
 from clipcache.images.folder import Folder
 from tests.engines.deadly import Deadly
+from tests.engines.living import lives
 from tests.pictures import folder, hostile, tree
 from tests.real_encoder import tiny
 
@@ -136,7 +137,7 @@ def test_a_chunk_that_kills_again_and_again_is_given_up_and_others_are_kept(
     cache = tmp_path / "c"
     deadly = Deadly(photos, fatal=frozenset({"text.jpg"}), times=99, diary=tmp_path)
     with pytest.raises(EngineError, match=r"3 processes ended at chunk 7 \(exit code -9\)"):
-        divide(deadly, cache)
+        divide(deadly, cache, count=1)
     assert len(list(tmp_path.glob("text.jpg *"))) == DEATHS
     states = EmbeddingCache.open(cache).read("state")
     assert (states[:40] != State.PENDING).all()
@@ -267,7 +268,7 @@ def test_nobody_goes_on_when_the_first_process_ends(
         assert workers
         first.send_signal(ending)
     ends = time.monotonic() + 30
-    while any(worker.is_running() and worker.status() != "zombie" for worker in workers):
+    while any(lives(worker.pid) for worker in workers):
         assert time.monotonic() < ends
         time.sleep(0.05)
     divide(Folder(photos), tmp_path / "c")

@@ -39,9 +39,9 @@ class Wide(Counting):
 class Slow(Wide):
     """One that takes its time, and counts pixels: all of them, and those still in memory."""
 
-    def __init__(self, *, decoding: float = 0, encoding: float = 0) -> None:
+    def __init__(self, *, decoding: float = 0, encoding: float = 0, quick: int = 0) -> None:
         super().__init__(1)
-        self._seconds = decoding, encoding
+        self._seconds, self._quick = (decoding, encoding), quick
         self.pixels: list[ref[Pixels]] = []
 
     @property
@@ -49,7 +49,8 @@ class Slow(Wide):
         return sum(one() is not None for one in self.pixels)
 
     def prepare(self, data: bytes) -> Pixels:
-        time.sleep(self._seconds[0])
+        if len(self.pixels) >= self._quick:
+            time.sleep(self._seconds[0])
         pixels = super().prepare(data)
         self.pixels.append(ref(pixels))
         return pixels
@@ -122,11 +123,12 @@ def unsure(photos: Path, tmp_path: Path) -> Task:
 
 
 def test_nothing_more_is_decoded_when_a_run_ends_early(unsure: Task) -> None:
-    encoder = Slow(decoding=0.02)
+    read = 2 * unsure.batch_size
+    encoder = Slow(decoding=1, quick=read)
     with pytest.raises(ImageError, match="000"):
         list(do_chunks(replace(unsure, strict=True), encoder, [Unit(0, np.arange(35))]))
-    read = 2 * unsure.batch_size
     assert read <= len(encoder.pixels) <= read + 3, "not all that it was ahead"
+    encoder = Slow(decoding=1, quick=read)
     seen = do_chunks(unsure, encoder, [Unit(0, np.arange(35))])
     next(seen)
     before = len(encoder.pixels)

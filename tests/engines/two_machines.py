@@ -11,11 +11,11 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from itertools import count
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
@@ -25,7 +25,7 @@ import ray
 from ray.cluster_utils import Cluster
 
 from clipcache import scoring
-from clipcache.arrays import Logits, RowIds, Vectors
+from clipcache.arrays import Logits, Vectors
 from clipcache.cache.layout import Columns
 from clipcache.cache.reader import EmbeddingCache
 from clipcache.embed import EmbedOptions, embed
@@ -36,8 +36,8 @@ from clipcache.errors import EncoderError, EngineError
 from clipcache.images.folder import Folder
 from clipcache.kernels.margin import margin
 from clipcache.projection import HasLogits
-from clipcache.scoring import Best, Query
 from clipcache.threads import available_threads
+from tests.engines.living import lives
 from tests.engines.questions import (
     HEAD,
     UNLABELED,
@@ -78,6 +78,8 @@ class Watched(RowByRow):
         if block.sum() == self.fatal and len(list(self.diary.glob("death *"))) < self.deaths:
             (self.diary / f"death {time.time_ns()}").touch()
             os.kill(os.getpid(), signal.SIGKILL)
+        if before >= self.free:
+            (self.diary / f"waits {os.getpid()}").touch()
         while before >= self.free and not (self.diary / "go").exists():
             time.sleep(0.02)
         time.sleep(0.02)
@@ -85,20 +87,7 @@ class Watched(RowByRow):
 
 
 FREE = 3
-"""Parts that come back before a machine is lost."""
-
-
-class Losing(OnCluster):
-    """Rows for which a machine is lost while all workers are at something."""
-
-    lose: Callable[[], None] | None = None
-
-    def best_of_parts(self, rows: RowIds, queries: Sequence[Query]) -> Iterator[list[Best]]:
-        """Yield what the others find."""
-        for number, found in enumerate(super().best_of_parts(rows, queries), 1):
-            if self.lose and number == FREE:
-                self.lose()
-            yield found
+"""Blocks that are looked at before a machine is lost."""
 
 
 def asked(rows: OnCluster, head: HasLogits) -> list[int] | str:
@@ -116,6 +105,16 @@ def watched(rows: OnCluster, diary: Path, *, deaths: int = 0, free: int = 99) ->
     best = asked(rows, Watched(diary, float(fatal), deaths, free))
     workers = [path.name.split()[2] for path in diary.glob("block *")]
     return {"best": best, "blocks": len(workers), "workers": len(set(workers))}
+
+
+def lose(cluster: Cluster, node: Any, diary: Path) -> None:
+    """Lose a machine with two workers while all three wait, and let the third one go on."""
+    while len(waiting := list(diary.glob("waits *"))) < 3:
+        time.sleep(0.02)
+    cluster.remove_node(node, allow_graceful=False)
+    while sum(lives(int(path.name.split()[1])) for path in waiting) > 1:
+        time.sleep(0.02)
+    (diary / "go").touch()
 
 
 def by_all(rows: OnCluster, folder: Path) -> dict[str, Any]:
@@ -193,21 +192,15 @@ def score(work: Path, cluster: Cluster) -> dict[str, Any]:
     more = {name: np.concatenate([values, values[:99]]) for name, values in pool.items()}
     found["grown"] = changed(work / "grown", more)
     found["other"] = changed(work / "other", columns(N, C))
-    rows = Losing(small, N)
+    rows = OnCluster(small, N)
     found["small"] = answers(rows)
     found["no head"] = asked(rows, vanished_head(work))
     found["whole"] = by_all(rows, work / "whole")
     found["killed"] = watched(rows, work / "killed", deaths=1)
     found["killed again and again"] = watched(rows, work / "again and again", deaths=99)
     by_all(rows, work / "whole again")
-
-    def lose() -> None:
-        cluster.remove_node(second, allow_graceful=False)
-        (work / "lost" / "go").touch()
-
-    rows.lose = lose
+    Thread(target=lose, args=(cluster, second, work / "lost"), daemon=True).start()
     found["lost"] = watched(rows, work / "lost", free=FREE)
-    rows.lose = None
     found["afterwards"] = watched(rows, work / "afterwards")
     return found
 

@@ -173,7 +173,9 @@ def test_a_batch_by_keyboard_through_a_server_that_is_killed(person: Person) -> 
     person.type("u")
     person.until(lambda: person.row == back)
     assert person.given == [*expected, (back, WITHDRAWN)]
-    person.pick("SCARF", Keys.ARROW_DOWN, Keys.ARROW_UP)
+    person.pick("SCARF")
+    person.until(lambda: person.ask("document.getElementById('found')?.dataset.typed === 'SCARF'"))
+    person.type(Keys.ARROW_DOWN, Keys.ARROW_UP)
     expected += [(back, WITHDRAWN), (person.answer(Keys.ENTER), len(NAMES))]
     person.saved()
     assert person.given == expected
@@ -293,8 +295,8 @@ def test_a_page_that_waits_says_that_it_waits_in_vain(person: Person, path: str)
     )
     person.until(lambda: person.see("#state"))
     assert not person.see("#banner")[0].is_displayed()
-    well(person)
     network(person, up=False)
+    well(person)
     person.until(lambda: person.see("#banner")[0].is_displayed())
     assert "No connection to the server." in person.see("#banner")[0].text
     network(person, up=True)
@@ -309,8 +311,14 @@ def test_enter_alone_is_no_answer(person: Person) -> None:
     person.until(lambda: person.see("#classes [role=option]"))
     row = person.row
     person.type(Keys.ENTER)
+    person.browser.execute_script("document.getElementById('found').dataset.old = ''")
     person.type("h", Keys.BACKSPACE)
-    person.until(lambda: person.ask("document.getElementById('found').dataset.typed === ''"))
+    person.until(
+        lambda: person.ask(
+            "(({ old, typed }) => old === undefined && typed === '')"
+            "(document.getElementById('found').dataset)"
+        )
+    )
     person.type(Keys.ENTER)
     assert person.see("#search")[0].is_displayed()
     assert not person.see("#classes [aria-selected=true]")

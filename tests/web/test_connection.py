@@ -18,7 +18,7 @@ PATIENCE = 1.0
 MUCH = 32 << 20
 """More bytes than the buffers between two ends of a connection hold."""
 
-Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[bytes]]
+Visit = Callable[[asyncio.StreamReader, asyncio.StreamWriter, ServerState], Awaitable[bytes]]
 
 
 async def slow(scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,7 +38,7 @@ async def _visit(visit: Visit) -> bytes:
     )
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     try:
-        return await asyncio.wait_for(visit(reader, writer), 60)
+        return await asyncio.wait_for(visit(reader, writer, state), 60)
     except ConnectionResetError:
         return b""
     finally:
@@ -61,7 +61,9 @@ def request(path: str, size: int) -> bytes:
 def test_our_own_time_does_not_count(visit: Callable[[Visit], bytes]) -> None:
     """Not in the second request of a connection either."""
 
-    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    async def twice(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: ServerState
+    ) -> bytes:
         writer.write(request("/", 3) + b"abc")
         first = await reader.readuntil(b"xxx")
         writer.write(request("/", 2) + b"ab")
@@ -72,7 +74,9 @@ def test_our_own_time_does_not_count(visit: Callable[[Visit], bytes]) -> None:
 
 
 def test_whoever_sends_half_is_cut_off(visit: Callable[[Visit], bytes]) -> None:
-    async def half(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    async def half(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, _: ServerState
+    ) -> bytes:
         writer.write(request("/", 3) + b"ab")
         return await reader.read()
 
@@ -80,9 +84,14 @@ def test_whoever_sends_half_is_cut_off(visit: Callable[[Visit], bytes]) -> None:
 
 
 def test_whoever_does_not_read_is_cut_off(visit: Callable[[Visit], bytes]) -> None:
-    async def stare(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    async def stare(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter, server: ServerState
+    ) -> bytes:
         writer.write(request("/much", 0))
-        await asyncio.sleep(4 * PATIENCE)
+        while not server.connections:
+            await asyncio.sleep(0.01)
+        while server.connections:
+            await asyncio.sleep(0.01)
         return await reader.read()
 
     assert len(visit(stare)) < MUCH
