@@ -158,9 +158,10 @@ def test_each_job_comes_back_once_whichever_machines_die(
     seed: int, jobs: int, machines: int, workers: int, data: st.DataObject
 ) -> None:
     ray, turns = FakeRay(seed, machines), Counter[str]()
-    # A machine may take with it who is at a job that kills, so that more than these are too many.
+    # Each death may cost the same job, that of the job behind it too, and the third gives it up.
     lost = data.draw(st.dictionaries(st.integers(1, 30), st.integers(1, machines - 1), max_size=1))
-    ray.fatal = data.draw(st.dictionaries(st.integers(0, 30), st.just(1)))
+    fatal = st.dictionaries(st.integers(0, 30), st.just(1), max_size=DEATHS - 1 - len(lost))
+    ray.fatal = data.draw(fatal)
 
     def each() -> None:
         turns["done"] += 1
