@@ -159,12 +159,14 @@ class Crew:
         self, waiting: "_Waiting", busy: dict[Any, tuple[Any, int]], send: Callable[[Any, int], Any]
     ) -> None:
         """Give each worker what it has room for, one job at a time in turn."""
-        held = Counter(worker for worker, _ in busy.values())
+        held: Counter[Any] = Counter()
+        for worker, given in busy.values():
+            held[worker] += waiting.weight(given)
         for _ in range(EACH):
             for worker in self._workers:
                 job = waiting.take(worker, idle=not held[worker]) if held[worker] < EACH else None
                 if job is not None:
-                    held[worker] += 1
+                    held[worker] += waiting.weight(job)
                     busy[send(worker, job)] = worker, job
 
     def _next(self, busy: dict[Any, tuple[Any, int]]) -> list[Any]:
@@ -242,6 +244,7 @@ class _Waiting:
 
     def __init__(self, jobs: Iterable[int], did: dict[int, Any]) -> None:
         self._suspects: deque[int] = deque()
+        self._suspected: set[int] = set()
         self._of: dict[Any, deque[int]] = defaultdict(deque)
         for job in jobs:
             self._of[did.get(job)].append(job)
@@ -250,11 +253,16 @@ class _Waiting:
         return bool(self._suspects) or any(self._of.values())
 
     def suspect(self, job: int) -> None:
-        """Take back a job of a worker that died, perhaps over the job before it.
+        """Take back a job of a worker that died, perhaps over another one that it had.
 
-        So it is never again behind another one.
+        So it is never again beside another one.
         """
         self._suspects.append(job)
+        self._suspected.add(job)
+
+    def weight(self, job: int) -> int:
+        """Return how much of a worker's room a job takes: all of it where it is a suspect."""
+        return EACH if job in self._suspected else 1
 
     def take(self, worker: Any, *, idle: bool) -> int | None:
         """Hand out a job that the worker did, or nobody; None where there is no such job.
