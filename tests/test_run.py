@@ -17,6 +17,7 @@ from clipcache.cache.writer import CacheWriter
 from clipcache.dataset import Dataset
 from clipcache.errors import CacheError, ClipcacheError, RunError, UnknownNameError
 from clipcache.heads.base import LinearWeights
+from clipcache.learner import Learner
 from clipcache.loop import replay
 from clipcache.pool import Pool
 from clipcache.run import Run
@@ -129,7 +130,15 @@ def test_labels_that_do_not_fit_their_rows_are_refused(
     assert run.ballots.labels() == {}
 
 
-def test_rounds_hold_what_the_saved_heads_say(run: Run) -> None:
+def test_rounds_hold_what_the_saved_heads_say(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen: list[int] = []
+    real = Learner._select
+
+    def select(learner: Learner, pool: Pool, number: int, size: int) -> RowIds:
+        chosen.append(number)
+        return real(learner, pool, number, size)
+
+    monkeypatch.setattr(Learner, "_select", select)
     rounds = replay(run)
     assert [r.round for r in rounds] == [0, 1, 2, 3]
     assert [r.labels for r in rounds] == [8, 13, 18, 23]
@@ -141,7 +150,8 @@ def test_rounds_hold_what_the_saved_heads_say(run: Run) -> None:
         assert closed.top1 == pytest.approx((order[:, 0] == truth).mean())
         assert closed.top5 == pytest.approx((order[:, :5] == truth[:, None]).any(axis=1).mean())
         assert 0 < closed.fit_seconds < 60
-    assert rounds[-1].score_seconds == 0, "after the last round nothing is proposed"
+    assert chosen == [1, 2, 3], "after the last round nothing is proposed"
+    assert rounds[-1].score_seconds == 0
 
 
 def test_a_strategy_sees_no_label_that_was_not_given(
